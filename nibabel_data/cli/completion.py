@@ -1,0 +1,60 @@
+"""``completion``: the script that teaches a shell the verbs, options and packages.
+
+`shtab` (extra ``completion``) writes it from the parser.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from .main import parser
+
+__all__ = ["completion"]
+
+_BASH = """
+_nibabel_data_packages() {
+  compgen -W "$(nibabel-data list --names 2>/dev/null)" -- "$1"
+}
+"""
+_ZSH = """
+_nibabel_data_packages() {
+  local -a packages
+  packages=(${(f)"$(nibabel-data list --names 2>/dev/null)"})
+  compadd -a packages
+}
+"""
+
+
+def completion(arguments: argparse.Namespace) -> int:
+    """Print the script for one shell."""
+    try:
+        import shtab
+    except ImportError:
+        print(
+            "nibabel-data: shell completion needs shtab: "
+            "pip install 'nibabel-data[completion]'",
+            file=sys.stderr,
+        )
+        return 1
+    top = parser()
+    packages = {"bash": "_nibabel_data_packages", "zsh": "_nibabel_data_packages"}
+    for action in _all_actions(top):
+        if action.metavar in ("RELPATH", "SPEC"):
+            action.complete = packages
+        elif action.metavar in ("PATH", "DIR"):
+            action.complete = shtab.DIRECTORY
+    preamble = {"bash": _BASH, "zsh": _ZSH}
+    print(shtab.complete(top, arguments.shell, preamble=preamble))
+    return 0
+
+
+def _all_actions(of: argparse.ArgumentParser) -> list[Any]:
+    actions: list[Any] = []
+    for action in of._actions:
+        actions.append(action)
+        if isinstance(action, argparse._SubParsersAction):
+            for name in action.choices:
+                actions.extend(_all_actions(action.choices[name]))
+    return actions

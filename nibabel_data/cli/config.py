@@ -1,0 +1,27 @@
+"""``config add``: a directory more on the search path."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from ..configfile import add_data_path
+
+__all__ = ["config"]
+
+
+def config(arguments: argparse.Namespace) -> int:
+    """Write the entry, and say what was done."""
+    change = add_data_path(
+        arguments.path, system=arguments.system, destdir=arguments.destdir
+    )
+    done = "added to" if change.written else "is already in"
+    print(f"{change.path} {done} {change.file}")
+    if not arguments.destdir and not os.path.isdir(change.path):
+        print(
+            f"nibabel-data: note: {change.path} does not exist yet; "
+            "it is searched from when it does",
+            file=sys.stderr,
+        )
+    return 0

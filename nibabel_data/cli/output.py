@@ -1,0 +1,52 @@
+"""How the verbs print: JSON for machines; aligned, and coloured on a terminal, for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from ..table import aligned
+
+__all__ = ["coloured", "paint", "print_json", "print_table"]
+
+_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+
+
+def coloured() -> bool:
+    """Return whether standard output is a terminal that wants colour (https://no-color.org)."""
+    return (
+        sys.stdout.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
+    )
+
+
+def paint(text: str, colour: str) -> str:
+    """Return `text` in a colour where colour is wanted; as it is for the colour ``''``.
+
+    Examples
+    --------
+    >>> paint('plain', '')
+    'plain'
+    """
+    if not colour or not coloured():
+        return text
+    return f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
+
+
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], colours: Sequence[str] = ()
+) -> None:
+    """Print rows below a header, aligned; `colours` names one for each row, or ``''``."""
+    lines = aligned([header, *rows])
+    print(paint(lines[0], "bold"))
+    for number, line in enumerate(lines[1:]):
+        print(paint(line, colours[number] if colours else ""))
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    print(json.dumps(value, indent=2))

@@ -1,0 +1,116 @@
+"""``path``, ``list``, ``explain`` and ``require``: the search and what it finds."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+
+from .. import explanation
+from ..packages import Package, iter_packages
+from ..roots import Origin, Root
+from ..searchpath import search_path
+from .output import paint, print_json, print_table
+
+__all__ = ["explain", "list_packages", "path", "require"]
+
+
+def path(arguments: argparse.Namespace) -> int:
+    """Print the roots in order, each with its origin and state."""
+    roots = search_path()
+    if arguments.json:
+        print_json([_root_dict(root) for root in roots])
+        return 0
+    rows = [
+        (str(root.path or "-"), str(root.origin), _state(root)) for root in roots
+    ]
+    colours = [{"searched": "", "missing": "dim"}.get(root.state, "red") for root in roots]
+    print_table(("ROOT", "ORIGIN", "STATE"), rows, colours)
+    return 0
+
+
+def _state(root: Root) -> str:
+    if root.problem and root.state not in ("missing", "not a directory"):
+        return f"{root.state}: {root.problem}"
+    return root.state
+
+
+def list_packages(arguments: argparse.Namespace) -> int:
+    """Print every package; status 1 if there is none."""
+    packages = list(iter_packages())
+    if arguments.json:
+        print_json([_package_dict(package) for package in packages])
+    elif arguments.names:
+        print("\n".join(dict.fromkeys(p.relpath for p in packages if not p.problem)))
+    elif packages:
+        rows = [
+            (p.relpath, str(p.version or "-"), p.path, str(p.root.origin), _note(p))
+            for p in packages
+        ]
+        colours = ["red" if p.problem else "dim" if p.shadowed_by else "" for p in packages]
+        print_table(("PACKAGE", "VERSION", "PLACE", "ORIGIN", "NOTE"), rows, colours)
+    else:
+        print(
+            "no data package on the search path ('nibabel-data path' shows it; "
+            "'nibabel-data config add DIRECTORY' adds to it)",
+            file=sys.stderr,
+        )
+    return 0 if packages else 1
+
+
+def _note(package: Package) -> str:
+    if package.problem:
+        return package.problem
+    return f"shadowed by {package.shadowed_by}" if package.shadowed_by else ""
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """Print what each root holds of a package; status 1 if it is not found."""
+    answer = explanation.explain(arguments.spec)
+    if arguments.json:
+        print_json(answer.to_dict())
+    else:
+        headline, _, rest = answer.text().partition("\n")
+        print(paint(headline, "red" if answer.found is None else "green"))
+        print(rest)
+    return 1 if answer.found is None else 0
+
+
+def require(arguments: argparse.Namespace) -> int:
+    """Print, for each package, whether it is there; status 1 if one is not."""
+    answers = [explanation.explain(spec) for spec in arguments.specs]
+    missing = [answer for answer in answers if answer.found is None]
+    if arguments.json:
+        print_json([answer.to_dict() for answer in answers])
+        return 1 if missing else 0
+    for answer in answers:
+        mark = paint("missing", "red") if answer.found is None else paint("ok", "green")
+        print(f"{mark}: {answer.headline()}")
+    for answer in missing:
+        print(f"\n{answer.text()}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def _origin_dict(origin: Origin) -> dict[str, object]:
+    return {**asdict(origin), "text": str(origin)}
+
+
+def _root_dict(root: Root) -> dict[str, object]:
+    return {
+        "path": None if root.path is None else str(root.path),
+        "origin": _origin_dict(root.origin),
+        "state": root.state,
+        "problem": root.problem,
+    }
+
+
+def _package_dict(package: Package) -> dict[str, object]:
+    return {
+        "relpath": package.relpath,
+        "version": None if package.version is None else str(package.version),
+        "path": package.path,
+        "root": str(package.root.path),
+        "origin": _origin_dict(package.root.origin),
+        "shadowed_by": package.shadowed_by,
+        "problem": package.problem,
+    }

@@ -1,0 +1,368 @@
+"""`Datasource` and `VersionedDatasource`: a data package on disk."""
+
+from __future__ import annotations
+
+import os
+from os.path import join as pjoin
+
+from . import ini
+from .errors import ConfigError, DataError, MissingFileError
+from .files import annex_command, content_state, escapes, walk_files
+from .version import DataVersion, VersionError
+
+__all__ = ["CONFIG", "Datasource", "VersionedDatasource", "read_version"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import configparser
+    from pathlib import Path
+
+    from .roots import Origin
+    from .searchpath import RawRoot
+
+CONFIG = "config.ini"
+"""The file that makes a directory a data package."""
+
+
+class Datasource:
+    """A directory of data files.
+
+    Parameters
+    ----------
+    base_path : str or os.PathLike
+        The directory; it need not exist yet.
+
+    Attributes
+    ----------
+    base_path : str
+        The directory, as it was given.
+
+    Examples
+    --------
+    >>> repository = Datasource('/data/templates')
+    >>> repository.get_filename('ICBM152', 'T1.nii.gz') == pjoin(
+    ...     '/data/templates', 'ICBM152', 'T1.nii.gz')
+    True
+    """
+
+    def __init__(self, base_path: str | os.PathLike[str]) -> None:
+        self.base_path = os.fspath(base_path)
+
+    def get_filename(self, *path_parts: str | os.PathLike[str]) -> str:
+        """Return the path of a file of this source; whether it exists is not looked at.
+
+        Parameters
+        ----------
+        *path_parts : str or os.PathLike
+            The parts of the path below `base_path`; none gives `base_path` itself.
+
+        Returns
+        -------
+        str
+            The joined path.
+
+        Raises
+        ------
+        DataError
+            If the path leads out of `base_path`.
+
+        See Also
+        --------
+        path : the same as a `pathlib.Path`, which can check.
+
+        Examples
+        --------
+        >>> Datasource('/data').get_filename('..', 'etc', 'passwd')
+        Traceback (most recent call last):
+        nibabel_data.errors.DataError: '../etc/passwd' leads out of the package at /data
+        """
+        parts = [os.fspath(part) for part in path_parts]
+        if escapes(*parts):
+            raise DataError(f"{pjoin(*parts)!r} leads out of the package at {self.base_path}")
+        return pjoin(self.base_path, *parts)
+
+    def path(self, *parts: str | os.PathLike[str], must_exist: bool = False) -> Path:
+        """Return the path of a file or directory of this source.
+
+        Parameters
+        ----------
+        *parts : str or os.PathLike
+            The parts of the path below `base_path`; none gives `base_path` itself.
+        must_exist : bool, optional
+            Whether to raise if nothing is there, or only a link without its content.
+
+        Returns
+        -------
+        pathlib.Path
+            The joined path.
+
+        Raises
+        ------
+        DataError
+            If the path leads out of `base_path`.
+        MissingFileError
+            If `must_exist` and it does not: with near names, or with the command that fetches
+            the content of a git-annex or DataLad file.
+        """
+        from pathlib import Path
+
+        filename = self.get_filename(*parts)
+        if must_exist:
+            self._check_exists(filename)
+        return Path(filename)
+
+    def list_files(
+        self, relative: bool = True, *, hidden: bool = False, absent: bool = False
+    ) -> list[str]:
+        """Return every file of this source, also those in sub-directories, sorted.
+
+        Parameters
+        ----------
+        relative : bool, optional
+            Whether the paths are relative to `base_path`.
+        hidden : bool, optional
+            Whether to list entries whose name begins with a dot (``.git``), and what is below.
+        absent : bool, optional
+            Whether to list links whose content is not here, too.
+
+        Returns
+        -------
+        list of str
+            The paths.
+
+        Raises
+        ------
+        DataError
+            If the directory is not there or cannot be read.
+        """
+        names = [
+            name
+            for name, state, _ in walk_files(self.base_path, hidden=hidden)
+            if absent or state not in ("absent", "dangling")
+        ]
+        return names if relative else [pjoin(self.base_path, name) for name in names]
+
+    def glob(self, pattern: str) -> list[Path]:
+        """Return the paths below this source that match a pattern, sorted.
+
+        Parameters
+        ----------
+        pattern : str
+            As `pathlib.Path.glob` takes it: ``*``, ``?``, ``[ab]``, and ``**`` for any depth.
+            A part matches hidden names only if it begins with a dot itself.
+
+        Returns
+        -------
+        list of pathlib.Path
+            The paths, absolute if `base_path` is; empty if nothing matches.
+
+        Raises
+        ------
+        DataError
+            If the pattern leads out of `base_path`, or is none.
+        """
+        from pathlib import Path
+
+        if escapes(pattern) or ".." in pattern.replace(os.sep, "/").split("/"):
+            raise DataError(f"pattern {pattern!r} leads out of the package at {self.base_path}")
+        base = Path(self.base_path)
+        shown = {part for part in pattern.split("/") if part.startswith(".")}
+        try:
+            found = sorted(base.glob(pattern))
+        except (ValueError, NotImplementedError) as error:
+            raise DataError(f"{pattern!r} is no pattern: {error}") from None
+        return [
+            path
+            for path in found
+            if shown or not any(p.startswith(".") for p in path.relative_to(base).parts)
+        ]
+
+    def _check_exists(self, filename: str) -> None:
+        state = content_state(filename)
+        if state in ("file", "directory", "other"):
+            return
+        if state == "absent":
+            raise MissingFileError(
+                f"{filename} is a DataLad or git-annex file whose content is not here; "
+                f"fetch it with\n\n    {annex_command(filename)}"
+            )
+        if state == "dangling":
+            target = os.readlink(filename)
+            raise MissingFileError(f"{filename} is a link to {target}, which does not exist")
+        raise MissingFileError(self._not_there(filename))
+
+    def _not_there(self, filename: str) -> str:
+        import difflib
+
+        wanted = os.path.relpath(filename, self.base_path)
+        message = f"no file {wanted!r} in {self!r} at {self.base_path}"
+        try:
+            names = self.list_files(absent=True)
+        except DataError as error:
+            return f"{message}: {error}"
+        folders = {os.path.dirname(name) for name in names} - {""}
+        near = difflib.get_close_matches(wanted, [*names, *folders], n=3, cutoff=0.5)
+        base = os.path.basename(wanted)
+        near += [name for name in names if os.path.basename(name) == base and name not in near]
+        if near:
+            return f"{message}; did you mean {' or '.join(map(repr, near[:3]))}?"
+        return f"{message}; it holds {len(names)} files, which list_files() names"
+
+    def __fspath__(self) -> str:
+        return self.base_path
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Datasource):
+            return NotImplemented
+        return type(self) is type(other) and self._place() == other._place()
+
+    def __hash__(self) -> int:
+        return hash(self._place())
+
+    def _place(self) -> str:
+        return os.path.normcase(os.path.abspath(self.base_path))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_path!r})"
+
+    def _repr_html_(self) -> str:
+        from .htmltree import html_tree
+
+        return html_tree(repr(self), self.base_path)
+
+
+class VersionedDatasource(Datasource):
+    """A data package: a directory with a file ``config.ini`` that names its version.
+
+    ::
+
+        [DEFAULT]
+        version = 0.3
+
+    Parameters
+    ----------
+    base_path : str or os.PathLike
+        The directory.
+    config_filename : str, optional
+        Another name for ``config.ini``, relative to `base_path`.
+
+    Attributes
+    ----------
+    version : DataVersion
+        The version: a str, equal to what the file says, that is ordered by PEP 440.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is malformed, or has no usable version.
+    """
+
+    def __init__(
+        self, base_path: str | os.PathLike[str], config_filename: str | None = None
+    ) -> None:
+        super().__init__(base_path)
+        config = self.get_filename(config_filename or CONFIG)
+        try:
+            text, _ = ini.read_text(config)
+        except OSError as error:
+            raise ConfigError(config, None, f"cannot be read: {error.strerror}") from None
+        self._set(config, text, read_version(text, config), None)
+
+    def _set(
+        self, config: str, text: str, version: DataVersion, root: RawRoot | None
+    ) -> None:
+        self.version = version
+        self._config_file = config
+        self._config_text = text
+        self._config: configparser.ConfigParser | None = None
+        self._root = root
+
+    @classmethod
+    def _located(
+        cls, base_path: str, config: str, text: str, version: DataVersion, root: RawRoot
+    ) -> VersionedDatasource:
+        """Return the package whose ``config.ini`` the locator has read already."""
+        self = cls.__new__(cls)
+        self.base_path = base_path
+        self._set(config, text, version, root)
+        return self
+
+    @property
+    def config(self) -> configparser.ConfigParser:
+        """The content of ``config.ini``; values are literal, ``%`` has no meaning."""
+        if self._config is None:
+            import configparser
+
+            self._config = configparser.ConfigParser(interpolation=None)
+            self._config.read_string(self._config_text, source=self._config_file)
+        return self._config
+
+    @property
+    def origin(self) -> Origin | None:
+        """Who put the root on the search path below which this package was found, if it was."""
+        if self._root is None:
+            return None
+        from .searchpath import origin_of
+
+        return origin_of(self._root)
+
+    @property
+    def major_version(self) -> int:
+        """The first number of the version."""
+        return self.version.major_minor[0]
+
+    @property
+    def minor_version(self) -> int:
+        """The second number of the version; 0 if there is none."""
+        return self.version.major_minor[1]
+
+    @property
+    def version_no(self) -> float:
+        """The first two numbers as a float, kept for old callers: 0.10 is 0.1.
+
+        Compare `version` instead.
+        """
+        major, minor = self.version.major_minor
+        return float(f"{major}.{minor}")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_path!r}, version {self.version!s})"
+
+
+def read_version(text: str, path: str) -> DataVersion:
+    """Return the version that the text of a package's ``config.ini`` names.
+
+    Parameters
+    ----------
+    text : str
+        The content.
+    path : str
+        The file, for the error.
+
+    Raises
+    ------
+    ConfigError
+        If the text is malformed, or has no version that can be used.
+
+    Examples
+    --------
+    >>> read_version('[DEFAULT]\\nversion = 0.3\\n', 'config.ini')
+    '0.3'
+    >>> read_version('[package]\\nversion = 0.3\\n', 'config.ini')
+    Traceback (most recent call last):
+    nibabel_data.errors.ConfigError: config.ini: no version: section [package] found, [DEFAULT] needed
+    """
+    sections = ini.parse(text, path)
+    options = sections.get("DEFAULT", {})
+    if "version" not in options:
+        if "DEFAULT" not in sections and sections:
+            found = ", ".join(f"[{name}]" for name in sections)
+            raise ConfigError(path, None, f"no version: section {found} found, [DEFAULT] needed")
+        raise ConfigError(path, None, "no version: it needs [DEFAULT] and a line 'version = 0.1'")
+    value, line = options["version"]
+    try:
+        return DataVersion(value)
+    except VersionError as error:
+        quoted = " without quotes" if value[:1] in ("'", '"') else ""
+        comment = " without a comment behind it" if "#" in value or ";" in value else ""
+        raise ConfigError(path, line, f"version {error}{quoted}{comment}") from None

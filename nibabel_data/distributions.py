@@ -1,0 +1,93 @@
+"""Which installed distribution owns a data package, and what is installed out of sight.
+
+Reading every RECORD takes a quarter of a second in a large environment, so this is done when
+somebody asks (``info``, ``doctor``), never to locate a package.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from importlib.metadata import Distribution, distributions
+
+__all__ = ["installed_roots", "owner_of", "system_owner"]
+
+_SHARE = "share/nipy/"
+
+
+def owner_of(directory: str | os.PathLike[str]) -> str | None:
+    """Return the distribution that installed a package's files, as ``name version``.
+
+    Parameters
+    ----------
+    directory : str or os.PathLike
+        The package's directory.
+
+    Returns
+    -------
+    str or None
+        The first Python distribution whose RECORD lists a file below it; else the package of the
+        system's package manager, as ``name (dpkg)``; None if neither knows it.
+    """
+    below = _real(directory) + os.sep
+    for distribution, files in _data_files():
+        if any((path + os.sep).startswith(below) for path in files):
+            return f"{distribution.name} {distribution.version}"
+    return system_owner(directory)
+
+
+def system_owner(directory: str | os.PathLike[str]) -> str | None:
+    """Return the package of dpkg or rpm that owns a data package below ``/usr``, if any."""
+    config = os.path.join(_real(directory), "config.ini")
+    if not config.startswith("/usr/"):
+        return None
+    for manager, query in (("dpkg-query", ["-S"]), ("rpm", ["-qf"])):
+        if shutil.which(manager) is None:
+            continue
+        answer = subprocess.run([manager, *query, config], capture_output=True, text=True)
+        if answer.returncode == 0:
+            return f"{answer.stdout.split(':')[0].strip()} ({manager.split('-')[0]})"
+    return None
+
+
+def installed_roots() -> dict[str, list[str]]:
+    """Return the ``share/nipy`` directories that RECORD files name, with their distributions.
+
+    Returns
+    -------
+    dict
+        Existing directory: names of the distributions that put files there.
+    """
+    roots: dict[str, list[str]] = {}
+    for distribution, files in _data_files():
+        for path in files:
+            root = path.replace(os.sep, "/").rpartition("/" + _SHARE)[0] + "/" + _SHARE[:-1]
+            names = roots.setdefault(os.path.normpath(root), [])
+            if distribution.name not in names:
+                names.append(distribution.name)
+    return {root: names for root, names in roots.items() if os.path.isdir(root)}
+
+
+def _real(path: str | os.PathLike[str]) -> str:
+    return os.path.realpath(path)
+
+
+def _data_files() -> Iterator[tuple[Distribution, list[str]]]:
+    """Yield each distribution that has files below ``share/nipy``, with their real paths."""
+    for distribution in distributions():
+        record = distribution.read_text("RECORD")
+        if not record or _SHARE not in record:
+            continue
+        lines = [line for line in record.splitlines() if _SHARE in line]
+        files = []
+        for row in csv.reader(lines):
+            path = _real(os.fspath(distribution.locate_file(row[0])))
+            if not os.path.lexists(path):
+                # pip --target and Debian write paths that lead elsewhere: the suffix holds.
+                base = _real(os.fspath(distribution.locate_file("")))
+                path = _real(os.path.join(base, _SHARE, row[0].partition(_SHARE)[2]))
+            files.append(path)
+        yield distribution, files

@@ -1,0 +1,192 @@
+"""`diagnose`: everything that is wrong on the search path, each with its mend."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os.path import join as pjoin
+from typing import TYPE_CHECKING
+
+from .datasource import CONFIG
+from .distributions import installed_roots
+from .errors import DataError
+from .files import annex_command, walk_files
+from .packages import DEPTH, Package, iter_packages
+from .roots import Root
+from .searchpath import search_path
+
+if TYPE_CHECKING:
+    from .searchpath import DataPath
+
+__all__ = ["Problem", "diagnose"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something on the search path that a person should know.
+
+    Parameters
+    ----------
+    kind : str
+        ``malformed ini``, ``odd entry``, ``missing root``, ``unreadable root``,
+        ``malformed package``, ``empty directory``, ``unordered version``, ``dangling link``,
+        ``absent content``, ``unreadable directory``, ``shadowed copy`` or ``out of sight``.
+    where : str
+        The file or directory.
+    problem : str
+        What is wrong.
+    mend : str
+        What to do.
+    serious : bool
+        False for what may be meant so: a shadowed copy, content not fetched, data out of sight.
+    """
+
+    kind: str
+    where: str
+    problem: str
+    mend: str
+    serious: bool = True
+
+
+def diagnose(data_path: DataPath | None = None) -> list[Problem]:
+    """Return everything that is wrong on the search path.
+
+    Parameters
+    ----------
+    data_path : str, os.PathLike or a sequence of them, optional
+        Roots to look at instead of the search path.
+
+    Returns
+    -------
+    list of Problem
+        Roots first, then packages, both in the order of the search.
+
+    Examples
+    --------
+    >>> [problem.kind for problem in diagnose('/no/such/root')]
+    ['missing root']
+    """
+    roots = search_path(data_path)
+    problems = [problem for root in roots for problem in _root_problems(root)]
+    for root in roots:
+        if root.path is not None and root.state == "searched":
+            problems.extend(_leftovers(str(root.path)))
+    for package in iter_packages(data_path):
+        problems.extend(_package_problems(package))
+    if data_path is None:
+        problems.extend(_out_of_sight(roots))
+    return problems
+
+
+def _root_problems(root: Root) -> Iterator[Problem]:
+    origin = root.origin
+    named = origin.kind in ("variable", "user file", "system file", "argument")
+    if root.path is None:
+        if origin.kind == "plug-in":
+            mend = "update or uninstall the plug-in"
+            yield Problem("malformed plug-in", origin.where, root.problem, mend)
+            return
+        if "permission" in root.problem:
+            mend = f"chmod a+r {shlex.quote(origin.where)}"
+        elif origin.line is not None:
+            mend = f"edit line {origin.line} of {origin.where}"
+        else:
+            mend = f"edit {origin.where}; it needs [DATA] and a line 'path = /a/directory'"
+        line = f"line {origin.line}: " if origin.line else ""
+        yield Problem("malformed ini", origin.where, line + root.problem, mend)
+        return
+    path, place = str(root.path), f"{origin}"
+    odd = _oddity(path)
+    if root.state == "missing" and named and odd:
+        yield Problem("odd entry", path, f"{odd} ({place})", f"correct the entry in {place}")
+    elif root.state == "missing" and named:
+        mend = f"mkdir -p {shlex.quote(path)}, or take the entry out of {place}"
+        yield Problem("missing root", path, f"no such directory ({place})", mend)
+    elif root.state == "unreadable":
+        mend = f"ask for permission: ls -ld {shlex.quote(path)}"
+        yield Problem("unreadable root", path, f"{root.problem} ({place})", mend)
+    elif root.state == "not a directory":
+        mend = f"name a directory in {place}"
+        yield Problem("missing root", path, f"not a directory ({place})", mend)
+    elif named and not os.path.isabs(path):
+        mend = f"write the whole path in {place}"
+        problem = f"a relative path, which means another place in each directory ({place})"
+        yield Problem("odd entry", path, problem, mend)
+
+
+def _oddity(path: str) -> str:
+    if " ;" in path or " #" in path:
+        return "a comment behind a path is taken as part of it"
+    if "'" in path or '"' in path:
+        return "a quote that does not close is taken as part of the path"
+    if "$" in path or path.startswith("~"):
+        return "a variable or user in it is not known"
+    return ""
+
+
+def _leftovers(root: str, depth: int = DEPTH) -> Iterator[Problem]:
+    """Yield the empty directories where packages would stand."""
+    try:
+        with os.scandir(root) as scan:
+            entries = sorted((e.name, e.path, e.is_dir(follow_symlinks=False)) for e in scan)
+    except OSError:
+        return
+    for name, path, is_directory in entries:
+        if name.startswith(".") or not is_directory:
+            continue
+        try:
+            empty = not os.listdir(path)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            mend = f"ask for permission: ls -ld {shlex.quote(path)}"
+            yield Problem("unreadable directory", path, reason, mend)
+            continue
+        if empty:
+            problem = "an empty directory, as an uninstall leaves it"
+            yield Problem("empty directory", path, problem, f"rmdir {shlex.quote(path)}")
+        elif depth > 1:
+            yield from _leftovers(path, depth - 1)
+
+
+def _package_problems(package: Package) -> Iterator[Problem]:
+    path = package.path
+    if package.problem:
+        mend = f"edit {pjoin(path, CONFIG)}; it needs [DEFAULT] and a line 'version = 0.1'"
+        yield Problem("malformed package", path, package.problem, mend)
+        return
+    if package.version is not None and not package.version.is_pep440:
+        problem = f"version {package.version} is not PEP 440: no wanted version matches it"
+        mend = f"write a version like 0.3 in {pjoin(path, CONFIG)}"
+        yield Problem("unordered version", path, problem, mend)
+    shadow = package.shadowed_by
+    if shadow is not None and not os.path.samefile(shadow, path):
+        problem = f"{package.relpath} {package.version} is shadowed by {shadow}"
+        mend = "remove one of the two, or ask for the version that you need"
+        yield Problem("shadowed copy", path, problem, mend, serious=False)
+    try:
+        for relative, state, _ in walk_files(path):
+            yield from _link_problems(pjoin(path, relative), state)
+    except DataError as error:
+        mend = f"ask for permission: ls -ld {shlex.quote(path)}"
+        yield Problem("unreadable directory", path, str(error), mend)
+
+
+def _link_problems(path: str, state: str) -> Iterator[Problem]:
+    if state == "dangling":
+        problem = f"a link to {os.readlink(path)}, which does not exist"
+        mend = f"restore the file, or rm {shlex.quote(path)}"
+        yield Problem("dangling link", path, problem, mend)
+    elif state == "absent":
+        problem = "a DataLad or git-annex file whose content is not here"
+        yield Problem("absent content", path, problem, annex_command(path), serious=False)
+
+
+def _out_of_sight(roots: tuple[Root, ...]) -> Iterator[Problem]:
+    searched = {os.path.realpath(root.path) for root in roots if root.path is not None}
+    for directory, names in installed_roots().items():
+        if os.path.realpath(directory) not in searched:
+            problem = f"{', '.join(names)} put data there, which is not on the search path"
+            mend = f"nibabel-data config add {shlex.quote(directory)}"
+            yield Problem("out of sight", directory, problem, mend, serious=False)

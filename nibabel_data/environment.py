@@ -1,0 +1,112 @@
+"""Where the user's and the system's NIPY directories are.
+
+The names and results of ``nibabel.environment``, with two repairs: an empty ``NIPY_USER_DIR`` is
+as if unset, and ``~`` and ``$NAME`` in it are expanded.  New is `system_dirs`, which knows the
+directory that suits Windows, and ``NIPY_SYSTEM_DIR``, which moves the system's directory (for an
+administrator without root, a relocated prefix, a test).
+"""
+
+from __future__ import annotations
+
+import os
+from os.path import join as pjoin
+
+__all__ = ["expand", "get_home_dir", "get_nipy_system_dir", "get_nipy_user_dir", "system_dirs"]
+
+
+def expand(path: str) -> str:
+    """Return `path` with a leading ``~`` and every ``$NAME`` replaced; unknown names stay.
+
+    Examples
+    --------
+    >>> expand('/data') == '/data'
+    True
+    >>> expand('~/data') == os.path.join(os.path.expanduser('~'), 'data')
+    True
+    """
+    if "$" in path or (os.name == "nt" and "%" in path):
+        path = os.path.expandvars(path)
+    if path.startswith("~"):
+        path = os.path.expanduser(path)
+    return path
+
+
+def get_home_dir() -> str:
+    """Return the best guess at the home directory, which may not exist.
+
+    Returns
+    -------
+    str
+        The home directory.
+
+    Examples
+    --------
+    >>> get_home_dir() == os.path.expanduser('~')
+    True
+    """
+    return os.path.expanduser("~")
+
+
+def get_nipy_user_dir() -> str:
+    """Return the user's NIPY directory, which may not exist.
+
+    That is ``NIPY_USER_DIR`` if set and not empty, else ``~/.nipy`` (``~/_nipy`` on Windows).
+
+    Returns
+    -------
+    str
+        The directory.
+
+    Examples
+    --------
+    >>> os.environ['NIPY_USER_DIR'] = '/lab/me'
+    >>> get_nipy_user_dir() == os.path.abspath('/lab/me')
+    True
+    >>> del os.environ['NIPY_USER_DIR']
+    """
+    chosen = os.environ.get("NIPY_USER_DIR")
+    if chosen:
+        return os.path.abspath(expand(chosen))
+    return pjoin(get_home_dir(), ".nipy" if os.name == "posix" else "_nipy")
+
+
+def get_nipy_system_dir() -> str | None:
+    r"""Return the classic system-wide directory for NIPY configuration, which may not exist.
+
+    That is ``NIPY_SYSTEM_DIR`` if set and not empty, else ``/etc/nipy`` on POSIX systems (macOS
+    included) and ``C:\etc\nipy`` on Windows.  `system_dirs` returns every directory that is read.
+
+    Returns
+    -------
+    str or None
+        The directory; None on a system that has neither convention.
+
+    Examples
+    --------
+    >>> get_nipy_system_dir() in ('/etc/nipy', r'C:\etc\nipy')
+    True
+    """
+    chosen = os.environ.get("NIPY_SYSTEM_DIR")
+    if chosen:
+        return os.path.abspath(expand(chosen))
+    return {"posix": "/etc/nipy", "nt": r"C:\etc\nipy"}.get(os.name)
+
+
+def system_dirs() -> list[str]:
+    r"""Return the directories whose ``*.ini`` files are read, the one to write to first.
+
+    One on POSIX systems.  On Windows the one that `platformdirs` names
+    (``C:\ProgramData\nipy``), then the classic ``C:\etc\nipy``.
+
+    Returns
+    -------
+    list of str
+        The directories, which may not exist.
+    """
+    classic = get_nipy_system_dir()
+    directories = [] if classic is None else [classic]
+    if os.name == "nt" and not os.environ.get("NIPY_SYSTEM_DIR"):
+        import platformdirs
+
+        directories.insert(0, platformdirs.site_config_dir("nipy", appauthor=False))
+    return directories

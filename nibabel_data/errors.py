@@ -1,0 +1,88 @@
+"""The errors and the warning of this library: `DataError` and its family.
+
+Everything that goes wrong with data raises one of these, so that one ``except DataError`` is
+enough.  Where a class has a second parent from the standard library, it is so that a caller who
+knows nothing of this library catches it too.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BomberError",
+    "ConfigError",
+    "DataError",
+    "DataWarning",
+    "DefinitionError",
+    "MissingFileError",
+    "VersionError",
+]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .explanation import Explanation
+
+
+class DataError(Exception):
+    """Data were asked for and cannot be given.
+
+    Attributes
+    ----------
+    explanation : nibabel_data.Explanation or None
+        When a package was looked for: what was asked, and what each root held.  The same facts as
+        in the message, as data.
+    """
+
+    explanation: Explanation | None = None
+
+
+class BomberError(DataError, AttributeError):
+    """An attribute of a `Bomber` was used: its data package is not there.
+
+    It is an `AttributeError` as well, so that ``hasattr`` and introspection see False rather than
+    an error.
+    """
+
+
+class DefinitionError(DataError, ValueError):
+    """The description of the package that was asked for makes no sense."""
+
+
+class VersionError(DataError, ValueError):
+    """A text is not a version, or cannot be ordered as one."""
+
+
+class MissingFileError(DataError, FileNotFoundError):
+    """A package is there, but not the file that was asked of it (or not its content)."""
+
+
+class ConfigError(DataError):
+    """A configuration file cannot be used.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    line : int or None
+        The line at fault, counted from 1, where there is one.
+    problem : str
+        What is wrong, as the end of a sentence that begins with the place.
+
+    Examples
+    --------
+    >>> print(ConfigError('/etc/nipy/a.ini', 3, 'no "=" after the key'))
+    /etc/nipy/a.ini, line 3: no "=" after the key
+    """
+
+    def __init__(self, path: str, line: int | None, problem: str) -> None:
+        super().__init__(path, line, problem)
+        self.path = path
+        self.line = line
+        self.problem = problem
+
+    def __str__(self) -> str:
+        place = self.path if self.line is None else f"{self.path}, line {self.line}"
+        return f"{place}: {self.problem}"
+
+
+class DataWarning(UserWarning):
+    """Data, or a file that says where data are, need a person's attention."""

@@ -1,0 +1,275 @@
+"""`explain`: what was asked, what each root holds, and what to do next.
+
+The text of every `DataError` about a package comes from here, so that the exception, the command
+line and ``--json`` say the same.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from os.path import join as pjoin
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import ini
+from .datasource import CONFIG, read_version
+from .definition import version_suits
+from .errors import ConfigError
+from .packagedef import PackageDef
+from .packages import package_names
+from .searchpath import search_path
+from .version import DataVersion
+
+if TYPE_CHECKING:
+    from .definition import Definition
+    from .roots import Root
+    from .searchpath import DataPath
+
+__all__ = ["Explanation", "Finding", "explain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one root holds of the package that was asked for.
+
+    Parameters
+    ----------
+    root : Root
+        The root, with its origin.
+    state : str
+        ``found``; ``shadowed`` (good, but another was found before); ``wrong version``;
+        ``malformed`` (its ``config.ini``); ``no config.ini``; ``empty`` (a directory without
+        files); ``unreadable``; ``not a directory``; ``nothing``; ``not searched`` (the root
+        itself is not usable).
+    detail : str
+        The same for people, with versions, lines and reasons.
+    path : pathlib.Path or None
+        Where the package is, or would be.
+    version : DataVersion or None
+        Its version, if it could be read.
+    """
+
+    root: Root
+    state: str
+    detail: str
+    path: Path | None = None
+    version: DataVersion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What was asked, and what each root of the search path holds of it.
+
+    Parameters
+    ----------
+    definition : PackageDef
+        What was asked.
+    findings : tuple of Finding
+        One for each root, in the order of the search.
+    near : tuple of str
+        Packages of a similar name, where none was found.
+    """
+
+    definition: PackageDef
+    findings: tuple[Finding, ...]
+    near: tuple[str, ...] = ()
+
+    @property
+    def found(self) -> Finding | None:
+        """The finding that `make_datasource` returns, or None."""
+        return next((finding for finding in self.findings if finding.state == "found"), None)
+
+    def headline(self) -> str:
+        """Return the answer in one line."""
+        found, asked = self.found, self.definition
+        if found is not None:
+            return f"{asked.relpath} {found.version} is at {found.path} ({found.root.origin})"
+        versions = f" (version {asked.wanted})" if asked.wanted else ""
+        return f"no data package {asked.relpath!r}{versions} on the data path"
+
+    def next_steps(self) -> list[str]:
+        """Return what a person can do, a paragraph each; empty if the package was found."""
+        if self.found is not None:
+            return []
+        asked = self.definition
+        steps = []
+        if self.near:
+            steps.append(f"Did you mean {' or '.join(self.near)}?")
+        if asked.name:
+            steps.append(f'You may need the package "{asked.name}".')
+        if asked.install_hint:
+            steps.append(asked.install_hint)
+        steps.append(f"Next: {self._next_command()}")
+        return steps
+
+    def _next_command(self) -> str:
+        spec = str(self.definition)
+        again = f"nibabel-data find {_quoted(spec)}"
+        for finding in self.findings:
+            if finding.state == "malformed":
+                return f"mend {pjoin(str(finding.path), CONFIG)}, then\n\n    {again}"
+            if finding.state == "unreadable":
+                return f"ask for permission to read it\n\n    ls -ld {_quoted(str(finding.path))}"
+            if finding.state == "not searched" and finding.root.state in (
+                "malformed",
+                "unreadable",
+            ):
+                return "mend what stands in the way\n\n    nibabel-data doctor"
+        if any(finding.state == "wrong version" for finding in self.findings):
+            return f"install a version {self.definition.wanted}, then\n\n    {again}"
+        return (
+            f"if you have it, add the directory that holds {self.definition.relpath!r}\n\n"
+            "    nibabel-data config add DIRECTORY"
+        )
+
+    def text(self) -> str:
+        """Return everything, for people: the answer, each root, the next steps."""
+        from .table import aligned
+
+        lines = [self.headline(), ""]
+        if self.findings:
+            lines.append("Searched, in order:")
+            rows = [
+                (f"{finding.root.path or '-'}", str(finding.root.origin), finding.detail)
+                for finding in self.findings
+            ]
+            lines.extend("  " + line for line in aligned(rows))
+        else:
+            lines.append("Searched nothing: the data path is empty.")
+        for step in self.next_steps():
+            lines.extend(["", step])
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as values that `json` can write."""
+        found = self.found
+        return {
+            "asked": asdict(self.definition),
+            "found": None if found is None else _as_dict(found),
+            "searched": [_as_dict(finding) for finding in self.findings],
+            "near": list(self.near),
+            "next": self.next_steps(),
+        }
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+def explain(pkg_def: Definition, data_path: DataPath | None = None) -> Explanation:
+    """Return why a data package is found where it is, or why it is not.
+
+    Parameters
+    ----------
+    pkg_def : str, dict or PackageDef
+        As for `make_datasource`.
+    data_path : str, os.PathLike or a sequence of them, optional
+        As for `make_datasource`.
+
+    Returns
+    -------
+    Explanation
+        What each root holds; ``print`` shows it.
+
+    Raises
+    ------
+    DefinitionError
+        If `pkg_def` makes no sense.
+
+    Examples
+    --------
+    >>> answer = explain('nipy/templates', data_path='/no/such/root')
+    >>> answer.found is None, answer.findings[0].detail
+    (True, 'no such directory')
+    """
+    asked = PackageDef.of(pkg_def)
+    if data_path is not None and not isinstance(data_path, str | os.PathLike):
+        data_path = tuple(data_path)
+    findings: list[Finding] = []
+    for root in search_path(data_path):
+        finding = _inspect(root, asked)
+        if finding.state == "found" and any(f.state == "found" for f in findings):
+            finding = Finding(
+                root,
+                "shadowed",
+                f"version {finding.version}, shadowed by the one above",
+                finding.path,
+                finding.version,
+            )
+        findings.append(finding)
+    found = any(finding.state == "found" for finding in findings)
+    near = () if found else _near(asked.relpath, [f.root for f in findings])
+    return Explanation(asked, tuple(findings), near)
+
+
+def _inspect(root: Root, asked: PackageDef) -> Finding:
+    if root.path is None:
+        return Finding(root, "not searched", root.problem)
+    base = pjoin(str(root.path), asked.relpath.replace("/", os.sep))
+    path, config = Path(base), pjoin(base, CONFIG)
+    if root.state != "searched" and not os.path.isdir(root.path):
+        return Finding(root, "not searched", root.problem, path)
+    try:
+        text, _ = ini.read_text(config)
+        version = read_version(text, config)
+    except ConfigError as error:
+        place = f"malformed {CONFIG}" + (f" line {error.line}" if error.line else "")
+        return Finding(root, "malformed", f"{place}: {error.problem}", path)
+    except OSError as error:
+        return Finding(root, *_without_config(base, error), path)
+    if not version_suits(version, asked.min_version, asked.version):
+        detail = f"version {version}, but {asked.wanted} is needed"
+        return Finding(root, "wrong version", detail, path, version)
+    return Finding(root, "found", f"version {version}", path, version)
+
+
+def _without_config(base: str, error: OSError) -> tuple[str, str]:
+    """Return state and detail of a package whose ``config.ini`` could not be opened."""
+    if isinstance(error, PermissionError):
+        return "unreadable", f"no permission to read {pjoin(base, CONFIG)}"
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        return "unreadable", (error.strerror or str(error)).lower()
+    try:
+        names = os.listdir(base)
+    except FileNotFoundError:
+        if os.path.islink(base):
+            return "nothing", f"a link to {os.readlink(base)}, which does not exist"
+        return "nothing", "not here"
+    except NotADirectoryError:
+        return "not a directory", "not a directory"
+    except OSError as reason:
+        return "unreadable", (reason.strerror or str(reason)).lower()
+    if not names:
+        return "empty", "an empty directory (left behind by an uninstall?)"
+    if os.path.islink(pjoin(base, CONFIG)):
+        return "no config.ini", f"{CONFIG} is a link that leads nowhere"
+    return "no config.ini", f"a directory without a {CONFIG}"
+
+
+def _near(relpath: str, roots: list[Root]) -> tuple[str, ...]:
+    import difflib
+
+    paths = [root.path for root in roots if root.path is not None]
+    names = package_names(paths)
+    near = difflib.get_close_matches(relpath, names, n=3, cutoff=0.6)
+    last = relpath.rsplit("/", 1)[-1]
+    same = [name for name in names if name.rsplit("/", 1)[-1] == last and name not in near]
+    return tuple([*near, *same][:3])
+
+
+def _quoted(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)
+
+
+def _as_dict(finding: Finding) -> dict[str, Any]:
+    root = finding.root
+    return {
+        "root": None if root.path is None else str(root.path),
+        "origin": {**asdict(root.origin), "text": str(root.origin)},
+        "state": finding.state,
+        "detail": finding.detail,
+        "path": None if finding.path is None else str(finding.path),
+        "version": None if finding.version is None else str(finding.version),
+    }

@@ -1,0 +1,170 @@
+"""The files of a package: walking them, their sizes, and content that is not here.
+
+A DataLad dataset or git-annex repository holds each large file as a link into
+``.git/annex/objects``; until ``datalad get`` has fetched the content, the link dangles.  That is
+another thing than a file, and another thing than a link that somebody broke.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from os.path import join as pjoin
+
+from .errors import DataError
+
+__all__ = ["annex_command", "content_state", "escapes", "human_size", "walk_files"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def escapes(*parts: str) -> bool:
+    """Return whether the joined `parts` lead out of the directory that they start from.
+
+    Examples
+    --------
+    >>> escapes('a', '..', 'b'), escapes('..', 'b'), escapes('/etc/passwd')
+    (False, True, True)
+    """
+    if not parts:
+        return False
+    joined = pjoin(*parts)
+    if os.path.isabs(joined) or os.path.splitdrive(joined)[0]:
+        return True
+    normal = os.path.normpath(joined)
+    return normal == os.pardir or normal.startswith(os.pardir + os.sep)
+
+
+def content_state(path: str) -> str:
+    """Return what stands at a path.
+
+    Parameters
+    ----------
+    path : str
+        Any path.
+
+    Returns
+    -------
+    str
+        ``file``, ``directory``, ``absent`` (an annexed file without its content), ``dangling``
+        (any other link that leads nowhere), ``missing``, or ``other`` (a socket, a device, or no
+        permission to see).
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        try:
+            target = os.readlink(path)
+        except FileNotFoundError:
+            return "missing"
+        except NotADirectoryError:
+            return "missing"
+        except (OSError, ValueError):
+            return "other" if os.path.lexists(path) else "missing"
+        return "absent" if _is_annexed(target) else "dangling"
+    if stat.S_ISREG(mode):
+        return "file"
+    return "directory" if stat.S_ISDIR(mode) else "other"
+
+
+def _is_annexed(target: str) -> bool:
+    parts = target.replace("\\", "/").split("/")
+    return ".git" in parts and "annex" in parts and "objects" in parts
+
+
+def annex_command(path: str) -> str:
+    """Return the command that fetches the content of an annexed file.
+
+    Examples
+    --------
+    >>> annex_command('/data/nipy/templates/T1.nii.gz')
+    'datalad get -d /data/nipy/templates /data/nipy/templates/T1.nii.gz'
+    """
+    import shlex
+
+    directory = top = os.path.dirname(path)
+    while directory != os.path.dirname(directory):
+        if os.path.lexists(pjoin(directory, ".git")):
+            top = directory
+            break
+        directory = os.path.dirname(directory)
+    return f"datalad get -d {shlex.quote(top)} {shlex.quote(path)}"
+
+
+def walk_files(base: str, *, hidden: bool = False) -> Iterator[tuple[str, str, int]]:
+    """Yield every entry below a directory that is not a directory, in sorted order.
+
+    Links to directories are not followed, as `nibabel.data` does not.
+
+    Parameters
+    ----------
+    base : str
+        The directory.
+    hidden : bool, optional
+        Whether to take entries whose name begins with a dot, and what lies below them.
+
+    Yields
+    ------
+    relative : str
+        The path below `base`.
+    state : str
+        As `content_state` returns it; never ``missing``.
+    size : int
+        Bytes; 0 if the content is not here.
+
+    Raises
+    ------
+    DataError
+        If `base` or a directory below it cannot be read.
+    """
+    pending = [""]
+    while pending:
+        inside = pending.pop()
+        try:
+            with os.scandir(pjoin(base, inside) if inside else base) as scan:
+                entries = sorted(scan, key=lambda entry: entry.name, reverse=True)
+        except (OSError, ValueError) as error:
+            if inside and isinstance(error, FileNotFoundError):
+                continue  # it went away while we walked
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise DataError(f"cannot list {pjoin(base, inside)}: {reason}") from error
+        here = []
+        for entry in entries:
+            if entry.name.startswith(".") and not hidden:
+                continue
+            relative = pjoin(inside, entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(relative)
+            else:
+                here.append((relative, entry))
+        for relative, entry in reversed(here):
+            state, size = _state_and_size(entry)
+            if state != "directory":
+                yield relative, state, size
+
+
+def _state_and_size(entry: os.DirEntry[str]) -> tuple[str, int]:
+    try:
+        status = entry.stat()
+    except OSError:
+        return content_state(entry.path), 0
+    if stat.S_ISREG(status.st_mode):
+        return "file", status.st_size
+    return ("directory" if stat.S_ISDIR(status.st_mode) else "other"), 0
+
+
+def human_size(size: float) -> str:
+    """Return a number of bytes as people read it.
+
+    Examples
+    --------
+    >>> human_size(999), human_size(2_000_000), human_size(2_500_000_000)
+    ('999 B', '2.0 MB', '2.5 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

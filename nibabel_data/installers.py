@@ -1,0 +1,152 @@
+"""The places beyond the classic search path where installers really put ``share/nipy``.
+
+Measured with pip, uv, pipx, setuptools and Debian's pip; each place is a root only where it
+exists.  The way to each is a handful of `stat` calls.  Files that only a distribution's RECORD
+knows of are looked for when somebody asks (module `distributions`), because reading every RECORD
+of an environment takes a quarter of a second.
+"""
+
+from __future__ import annotations
+
+import os
+import site
+import sys
+from os.path import join as pjoin
+
+__all__ = ["installer_roots"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.metadata import EntryPoint
+    from typing import Any
+
+    from .searchpath import RawRoot
+
+ENTRY_POINT_GROUP = "nibabel_data.roots"
+
+
+def installer_roots() -> Iterator[RawRoot]:
+    """Yield the roots after the classic ones, those that exist, in order.
+
+    Yields
+    ------
+    tuple
+        As `nibabel_data.searchpath.walk` does.
+    """
+    for path, kind, where in _places():
+        if os.path.isdir(path):
+            yield path, kind, where, None, ""
+    yield from _plugin_roots()
+
+
+def _places() -> Iterator[tuple[str, str, str]]:
+    if site.ENABLE_USER_SITE:  # pip install --user
+        yield pjoin(site.getuserbase(), "share", "nipy"), "user base", ""
+    if sys.base_prefix != sys.prefix:
+        yield pjoin(sys.base_prefix, "share", "nipy"), "base prefix", ""
+        if sys.base_prefix == "/usr":
+            yield "/usr/local/share/nipy", "base prefix", ""
+    for prefix, entry in _installed_prefixes():
+        yield pjoin(prefix, "share", "nipy"), "installer", entry
+    for directory in _site_data_dirs():
+        yield directory, "site data", ""
+
+
+def _installed_prefixes() -> Iterator[tuple[str, str]]:
+    """Yield the prefix to which each directory of ``sys.path`` belongs.
+
+    That of ``X/lib/python3.11/site-packages`` is X: so the ephemeral environment of ``uv run
+    --with``, a ``pip install --prefix`` and Debian's ``X/local/lib/python3.11/dist-packages`` are
+    found.  ``pip install --target X`` makes X both, and is known by the ``.dist-info`` in it; the
+    working directory is not taken for one.
+    """
+    for entry in sys.path:
+        if not os.path.isabs(entry):
+            continue
+        head, leaf = os.path.split(entry.rstrip(os.sep))
+        if leaf in ("site-packages", "dist-packages"):
+            above, lib = os.path.split(head)
+            yield (os.path.dirname(above) if lib.startswith("python") else above), entry
+        if os.path.isdir(pjoin(entry, "share", "nipy")) and _has_distributions(entry):
+            yield entry, entry
+
+
+def _has_distributions(directory: str) -> bool:
+    try:
+        return any(name.endswith(".dist-info") for name in os.listdir(directory))
+    except OSError:
+        return False
+
+
+_site_data: dict[str | None, tuple[str, ...]] = {}
+
+
+def _site_data_dirs() -> tuple[str, ...]:
+    variable = os.environ.get("XDG_DATA_DIRS")
+    if variable not in _site_data:  # platformdirs asks nothing else that can change
+        from platformdirs import PlatformDirs
+
+        joined = PlatformDirs("nipy", appauthor=False, multipath=True).site_data_dir
+        _site_data[variable] = tuple(path for path in joined.split(os.pathsep) if path)
+    return _site_data[variable]
+
+
+# Entry points and what they resolved to, as long as no directory of sys.path has changed.
+_plugins: tuple[object, tuple[RawRoot, ...]] = (None, ())
+
+
+def _plugin_roots() -> tuple[RawRoot, ...]:
+    global _plugins
+    state = tuple((entry, _mtime(entry)) for entry in sys.path)
+    if _plugins[0] != state:
+        from importlib.metadata import entry_points
+
+        found: list[RawRoot] = []
+        for point in entry_points(group=ENTRY_POINT_GROUP):
+            found.extend(_roots_of(point))
+        _plugins = state, tuple(found)
+    return tuple(root for root in _plugins[1] if root[0] is None or os.path.isdir(root[0]))
+
+
+def _mtime(path: str) -> int:
+    try:
+        return os.stat(path or ".").st_mtime_ns
+    except (OSError, ValueError):
+        return -1
+
+
+def _roots_of(point: EntryPoint) -> list[RawRoot]:
+    """Return the roots that one plug-in names; a plug-in that fails is one bad entry.
+
+    ``name = package`` names the directory of that package, which is not imported;
+    ``name = package.module:thing`` a path, several, or a function that returns them.
+    """
+    where = point.name if point.dist is None else f"{point.dist.name} ({point.name})"
+    try:
+        paths = _named_by(point)
+    except Exception as error:  # foreign code: whatever it raises, the other roots are searched
+        problem = f"the plug-in failed: {type(error).__name__}: {error}"
+        return [(None, "plug-in", where, None, problem)]
+    return [(path, "plug-in", where, None, "") for path in paths]
+
+
+def _named_by(point: EntryPoint) -> list[str]:
+    value: Any
+    if point.attr:
+        value = point.load()
+        value = value() if callable(value) else value
+    else:
+        from importlib.util import find_spec
+
+        spec = find_spec(point.module)
+        value = list(spec.submodule_search_locations or []) if spec else []
+        if not value:
+            raise ModuleNotFoundError(f"no package {point.module!r}")
+    if isinstance(value, str | os.PathLike):
+        value = [value]
+    paths = [os.fspath(path) for path in value]
+    for path in paths:
+        if not os.path.isabs(path):
+            raise ValueError(f"a root must be an absolute path, not {path!r}")
+    return paths

@@ -1,0 +1,59 @@
+"""Aligned columns for a terminal and for messages."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+__all__ = ["aligned", "width"]
+
+
+def width(text: str) -> int:
+    """Return how many columns of a terminal a text takes.
+
+    Examples
+    --------
+    >>> width('abc'), width('\\u8133')
+    (3, 2)
+    """
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    marks = sum(unicodedata.combining(letter) != 0 for letter in text)
+    return len(text) + wide - marks
+
+
+def aligned(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
+    """Return one line a row, each column as wide as its widest cell.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        The cells; rows may differ in length.
+    gap : str, optional
+        What stands between columns.
+
+    Examples
+    --------
+    >>> aligned([('a', 'long', 'x'), ('bbb', 'b', 'y')])
+    ['a    long  x', 'bbb  b     y']
+    """
+    cells = [[_one_line(cell) for cell in row] for row in rows]
+    columns = max((len(row) for row in cells), default=0)
+    widths = [
+        max((width(row[column]) for row in cells if column < len(row)), default=0)
+        for column in range(columns)
+    ]
+    return [
+        gap.join(cell + " " * (widths[at] - width(cell)) for at, cell in enumerate(row)).rstrip()
+        for row in cells
+    ]
+
+
+def _one_line(text: str) -> str:
+    """Return a cell without what would move the cursor: file names may hold anything."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text
+    )
