@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,19 +170,15 @@ def _one_writer(directory: str) -> Iterator[None]:
         return
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        try:
+        with suppress(OSError):  # without locks too, the rename is atomic
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError:  # a file system without locks: the rename is atomic all the same
-            pass
         yield
     finally:
         os.close(descriptor)
 
 
 def _replace(target: str, text: str, mode: int) -> None:
-    descriptor, staged = tempfile.mkstemp(
-        dir=os.path.dirname(target), prefix=".", suffix=".tmp"
-    )
+    descriptor, staged = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".", suffix=".tmp")
     try:
         with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)

@@ -6,9 +6,9 @@ import os
 from os.path import join as pjoin
 
 from . import ini
-from .errors import ConfigError, DataError, MissingFileError
+from .errors import ConfigError, DataError, MissingFileError, VersionError
 from .files import annex_command, content_state, escapes, walk_files
-from .version import DataVersion, VersionError
+from .version import DataVersion
 
 __all__ = ["CONFIG", "Datasource", "VersionedDatasource", "read_version"]
 
@@ -268,9 +268,7 @@ class VersionedDatasource(Datasource):
             raise ConfigError(config, None, f"cannot be read: {error.strerror}") from None
         self._set(config, text, read_version(text, config), None)
 
-    def _set(
-        self, config: str, text: str, version: DataVersion, root: RawRoot | None
-    ) -> None:
+    def _set(self, config: str, text: str, version: DataVersion, root: RawRoot | None) -> None:
         self.version = version
         self._config_file = config
         self._config_text = text
@@ -330,7 +328,7 @@ class VersionedDatasource(Datasource):
 
 
 def read_version(text: str, path: str) -> DataVersion:
-    """Return the version that the text of a package's ``config.ini`` names.
+    r"""Return the version that the text of a package's ``config.ini`` names.
 
     Parameters
     ----------
@@ -346,11 +344,11 @@ def read_version(text: str, path: str) -> DataVersion:
 
     Examples
     --------
-    >>> read_version('[DEFAULT]\\nversion = 0.3\\n', 'config.ini')
+    >>> read_version('[DEFAULT]\nversion = 0.3\n', 'config.ini')
     '0.3'
-    >>> read_version('[package]\\nversion = 0.3\\n', 'config.ini')
+    >>> read_version('[package]\nversion = 0.3\n', 'a.ini')
     Traceback (most recent call last):
-    nibabel_data.errors.ConfigError: config.ini: no version: section [package] found, [DEFAULT] needed
+    nibabel_data.errors.ConfigError: a.ini: no version: section [package] found, [DEFAULT] needed
     """
     sections = ini.parse(text, path)
     options = sections.get("DEFAULT", {})

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
     Definition: TypeAlias = str | Mapping[str, Any] | PackageDef
 
-DEFAULT_INSTALL_HINT = (
-    "If you have the package, have you set the path to the package correctly?"
-)
+DEFAULT_INSTALL_HINT = "If you have the package, have you set the path to the package correctly?"
 KEYS = ("relpath", "name", "install hint", "min version", "version")
 """The keys of a classic definition that have a meaning."""
 
@@ -65,7 +63,7 @@ def read(definition: Definition) -> tuple[str, str, str]:
     if isinstance(definition, str):
         relpath, specifier = split_spec(definition)
         minimum = ""
-    elif hasattr(definition, "keys"):
+    elif hasattr(definition, "get"):
         relpath, minimum, specifier = _read_mapping(definition)
     elif hasattr(definition, "relpath"):
         relpath, minimum, specifier = (
@@ -131,7 +129,7 @@ def _checked(relpath: object) -> str:
     return relpath
 
 
-def _read_mapping(definition: Mapping[str, Any]) -> tuple[Any, str, str]:
+def _read_mapping(definition: Any) -> tuple[Any, str, str]:
     if "relpath" not in definition:
         raise DefinitionError(
             f"the package definition {dict(definition)!r} has no key 'relpath'; "

@@ -84,10 +84,10 @@ def _data_files() -> Iterator[tuple[Distribution, list[str]]]:
         lines = [line for line in record.splitlines() if _SHARE in line]
         files = []
         for row in csv.reader(lines):
-            path = _real(os.fspath(distribution.locate_file(row[0])))
+            path = _real(str(distribution.locate_file(row[0])))
             if not os.path.lexists(path):
                 # pip --target and Debian write paths that lead elsewhere: the suffix holds.
-                base = _real(os.fspath(distribution.locate_file("")))
+                base = _real(str(distribution.locate_file("")))
                 path = _real(os.path.join(base, _SHARE, row[0].partition(_SHARE)[2]))
             files.append(path)
         yield distribution, files

@@ -108,7 +108,7 @@ def read_text(path: str) -> tuple[str, Signature]:
 
 
 def parse(text: str, path: str) -> Sections:
-    """Return the sections of an ini file: ``{section: {option: (value, line)}}``.
+    r"""Return the sections of an ini file: ``{section: {option: (value, line)}}``.
 
     Parameters
     ----------
@@ -130,9 +130,9 @@ def parse(text: str, path: str) -> Sections:
 
     Examples
     --------
-    >>> parse('[DATA]\\npath = /a\\n', 'my.ini')
+    >>> parse('[DATA]\npath = /a\n', 'my.ini')
     {'DATA': {'path': ('/a', 2)}}
-    >>> parse('path = /a\\n', 'my.ini')
+    >>> parse('path = /a\n', 'my.ini')
     Traceback (most recent call last):
     nibabel_data.errors.ConfigError: my.ini, line 1: a line before any [SECTION]: 'path = /a'
     """
@@ -190,12 +190,12 @@ def _parse_any(text: str, path: str) -> Sections:
     defaults = parser.defaults()
     sections: Sections = {}
     for name in ["DEFAULT", *parser.sections()]:
-        own = {}
+        own: dict[str, tuple[str, int]] = {}
         for option, value in (defaults if name == "DEFAULT" else parser[name]).items():
-            line = _line_of(lines, name, option)
-            inherited = name != "DEFAULT" and line is None and defaults.get(option) == value
+            at = _line_of(lines, name, option)
+            inherited = name != "DEFAULT" and at is None and defaults.get(option) == value
             if not inherited:
-                own[option] = (value, line or 1)
+                own[option] = (value, at or 1)
         if own or name != "DEFAULT":
             sections[name] = own
     return sections

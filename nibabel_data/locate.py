@@ -75,9 +75,7 @@ def find_data_dir(root_dirs: Iterable[str | os.PathLike[str]], *names: str) -> s
     raise DataError(f'no directory "{relative}" below {searched}')
 
 
-def make_datasource(
-    pkg_def: Definition, data_path: DataPath | None = None
-) -> VersionedDatasource:
+def make_datasource(pkg_def: Definition, data_path: DataPath | None = None) -> VersionedDatasource:
     """Return the first data package on the search path that is the one asked for.
 
     A copy that is broken or of another version is passed over.
@@ -205,11 +203,11 @@ class Bomber:
 
     Examples
     --------
-    >>> Bomber('templates', 'Get them from the shelf.').get_filename
+    >>> Bomber('atlas', 'Get it from the shelf.').path
     Traceback (most recent call last):
-    nibabel_data.errors.BomberError: Trying to access attribute "get_filename" of non-existent data "templates"
+    nibabel_data.errors.BomberError: Trying to access attribute "path" of non-existent data "atlas"
     <BLANKLINE>
-    Get them from the shelf.
+    Get it from the shelf.
     """
 
     _wanted: tuple[Any, Any] | None = None

@@ -55,9 +55,7 @@ class PackageDef:
         for field in ("name", "min_version", "version"):
             value = getattr(self, field)
             if not isinstance(value, str):
-                raise TypeError(
-                    f"{field} must be a str, not {type(value).__name__} {value!r}"
-                )
+                raise TypeError(f"{field} must be a str, not {type(value).__name__} {value!r}")
         if self.min_version and not DataVersion(self.min_version).is_pep440:
             raise DefinitionError(f"min_version {self.min_version!r} is not a PEP 440 version")
         if self.version:

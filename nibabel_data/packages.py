@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from os.path import join as pjoin
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import ini

@@ -123,7 +123,7 @@ def origin_of(raw: RawRoot) -> Origin:
 
 
 def data_entries(text: str, path: str) -> list[tuple[str, int]]:
-    """Return the directories that an ini file adds, unexpanded, each with its line.
+    r"""Return the directories that an ini file adds, unexpanded, each with its line.
 
     They stand in section ``DATA``, key ``path``, separated by ``os.pathsep`` or by lines; quotes
     around one are taken off, and empty ones are left out.
@@ -147,7 +147,7 @@ def data_entries(text: str, path: str) -> list[tuple[str, int]]:
 
     Examples
     --------
-    >>> data_entries('[DATA]\\npath = /a\\n  "/b c"\\n', 'my.ini')
+    >>> data_entries('[DATA]\npath = /a\n  "/b c"\n', 'my.ini')
     [('/a', 2), ('/b c', 3)]
     """
     sections = ini.parse(text, path)
@@ -161,7 +161,7 @@ def data_entries(text: str, path: str) -> list[tuple[str, int]]:
     if "%" in value:
         value = _interpolated(text, value)
     lines = text.split("\n")
-    entries = []
+    entries: list[tuple[str, int]] = []
     for piece in value.split("\n"):
         while entries and line < len(lines) and piece not in lines[line - 1]:
             line += 1
@@ -195,15 +195,14 @@ def _interpolated(text: str, literal: str) -> str:
 
 def _given(data_path: DataPath) -> Iterator[RawRoot]:
     if isinstance(data_path, str):
-        paths: Iterable[str] = _split(data_path)
-    elif hasattr(data_path, "__fspath__"):
-        paths = [os.fspath(data_path)]
-    else:
-        paths = map(os.fspath, data_path)
-    for path in paths:
-        if not isinstance(path, str):
+        data_path = _split(data_path)
+    elif isinstance(data_path, os.PathLike):
+        data_path = [data_path]
+    for path in data_path:
+        root = os.fspath(path)
+        if not isinstance(root, str):
             raise TypeError(f"data_path must hold str or os.PathLike[str], not {path!r}")
-        yield path, "argument", "", None, ""
+        yield root, "argument", "", None, ""
 
 
 def _split(paths: str) -> list[str]:
@@ -256,9 +255,7 @@ def _file_roots(path: str, kind: str) -> tuple[RawRoot, ...]:
     roots: tuple[RawRoot, ...]
     try:
         text, seen = ini.read_text(path)
-        roots = tuple(
-            (entry, kind, path, line, "") for entry, line in data_entries(text, path)
-        )
+        roots = tuple((entry, kind, path, line, "") for entry, line in data_entries(text, path))
     except FileNotFoundError:  # it went away in between
         return ()
     except ConfigError as error:

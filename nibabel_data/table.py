@@ -9,11 +9,11 @@ __all__ = ["aligned", "width"]
 
 
 def width(text: str) -> int:
-    """Return how many columns of a terminal a text takes.
+    r"""Return how many columns of a terminal a text takes.
 
     Examples
     --------
-    >>> width('abc'), width('\\u8133')
+    >>> width('abc'), width('\u8133')
     (3, 2)
     """
     if text.isascii():
@@ -54,6 +54,4 @@ def _one_line(text: str) -> str:
     """Return a cell without what would move the cursor: file names may hold anything."""
     if text.isprintable():
         return text
-    return "".join(
-        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text
-    )
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -60,7 +60,7 @@ class DataVersion(str):
 
     __slots__ = ()
 
-    def __new__(cls, text: str) -> DataVersion:
+    def __new__(cls, text: str) -> DataVersion:  # noqa: D102
         if _release(text) is None and not _is_pep440(text) and not _legacy_numbers(text):
             raise VersionError(
                 f"{_shown(text)} is not a version (a version is like 0.3, 1.2rc1 or 2024)"
@@ -192,7 +192,9 @@ def _parse(text: str) -> Version:
             raise InvalidVersion(text)
         return Version(text)
     except InvalidVersion:
-        raise VersionError(f"{_shown(text)} cannot be ordered: it is not a PEP 440 version") from None
+        raise VersionError(
+            f"{_shown(text)} cannot be ordered: it is not a PEP 440 version"
+        ) from None
 
 
 def _is_pep440(text: str) -> bool:

@@ -61,7 +61,7 @@ def ellipsoid(centre: tuple[int, ...], radii: tuple[int, ...]) -> np.ndarray:
     x, y, z = 4 * i - 62, 4 * j - 80, 4 * k - 52
     # (x/a)^2 + (y/b)^2 + (z/c)^2 <= 1, without a division.
     a, b, c = (radius**2 for radius in radii)
-    x2, y2, z2 = ((axis - mid) ** 2 for axis, mid in zip((x, y, z), centre))
+    x2, y2, z2 = ((axis - mid) ** 2 for axis, mid in zip((x, y, z), centre, strict=True))
     return x2 * b * c + y2 * a * c + z2 * a * b <= a * b * c
 
 
@@ -83,24 +83,24 @@ def save(path: Path, data: np.ndarray, description: str, *, is_labels: bool) -> 
     nifti = nib.Nifti1Image(data, AFFINE)
     nifti.set_qform(AFFINE, MNI_152)
     nifti.set_sform(AFFINE, MNI_152)
-    nifti.header.set_xyzt_units('mm')
-    nifti.header['descrip'] = description
-    nifti.header['cal_max'] = data.max()
+    nifti.header.set_xyzt_units("mm")
+    nifti.header["descrip"] = description
+    nifti.header["cal_max"] = data.max()
     if is_labels:
-        nifti.header.set_intent('label')
+        nifti.header.set_intent("label")
     # nibabel writes native order; these bytes are to be the same everywhere.
-    little = nib.Nifti1Image(data, AFFINE, nifti.header.as_byteswapped('<'))
-    with path.open('wb') as raw, gzip.GzipFile('', 'wb', 9, raw, mtime=0) as packed:
+    little = nib.Nifti1Image(data, AFFINE, nifti.header.as_byteswapped("<"))
+    with path.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed:
         packed.write(little.to_bytes())
 
 
 def main(directory: Path) -> None:
     """Write both images to a directory that exists."""
     image, labels = phantom()
-    save(directory / 'image.nii.gz', image, 'nipy-examplepkg phantom', is_labels=False)
-    save(directory / 'labels.nii.gz', labels, 'nipy-examplepkg labels', is_labels=True)
+    save(directory / "image.nii.gz", image, "nipy-examplepkg phantom", is_labels=False)
+    save(directory / "labels.nii.gz", labels, "nipy-examplepkg labels", is_labels=True)
 
 
-if __name__ == '__main__':
-    here = Path(__file__).resolve().parent / 'nipy' / 'examplepkg'
+if __name__ == "__main__":
+    here = Path(__file__).resolve().parent / "nipy" / "examplepkg"
     main(Path(sys.argv[1]) if len(sys.argv) > 1 else here)

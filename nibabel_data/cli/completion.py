@@ -33,8 +33,7 @@ def completion(arguments: argparse.Namespace) -> int:
         import shtab
     except ImportError:
         print(
-            "nibabel-data: shell completion needs shtab: "
-            "pip install 'nibabel-data[completion]'",
+            "nibabel-data: shell completion needs shtab: pip install 'nibabel-data[completion]'",
             file=sys.stderr,
         )
         return 1
@@ -45,7 +44,7 @@ def completion(arguments: argparse.Namespace) -> int:
             action.complete = packages
         elif action.metavar in ("PATH", "DIR"):
             action.complete = shtab.DIRECTORY
-    preamble = {"bash": _BASH, "zsh": _ZSH}
+    preamble = {"bash": _BASH, "zsh": _ZSH}.get(arguments.shell, "")
     print(shtab.complete(top, arguments.shell, preamble=preamble))
     return 0
 

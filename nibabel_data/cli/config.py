@@ -13,9 +13,7 @@ __all__ = ["config"]
 
 def config(arguments: argparse.Namespace) -> int:
     """Write the entry, and say what was done."""
-    change = add_data_path(
-        arguments.path, system=arguments.system, destdir=arguments.destdir
-    )
+    change = add_data_path(arguments.path, system=arguments.system, destdir=arguments.destdir)
     done = "added to" if change.written else "is already in"
     print(f"{change.path} {done} {change.file}")
     if not arguments.destdir and not os.path.isdir(change.path):

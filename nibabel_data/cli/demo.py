@@ -9,6 +9,7 @@ import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ..errors import DataError
 from ..explanation import explain
@@ -36,7 +37,8 @@ def demo(arguments: argparse.Namespace) -> int:
     try:
         root = Path(prefix, "share", "nipy")
         if brain is not None:
-            relpath, parts = "nipy/templates", ("ICBM152", "1mm", "T1.nii.gz")
+            relpath = "nipy/templates"
+            parts: tuple[str, ...] = ("ICBM152", "1mm", "T1.nii.gz")
             _step(f"lay out {brain.name} (a real 1 mm brain) as the data package {relpath} 0.3")
             _lay_out_templates(brain, root)
         else:
@@ -73,7 +75,7 @@ def _locate_and_load(relpath: str, parts: tuple[str, ...]) -> None:
         size = os.path.getsize(filename)
         print(f"    {filename}: {size} bytes (to load it: pip install nibabel)")
         return
-    image = nibabel.load(filename)
+    image: Any = nibabel.load(filename)
     print(f"    shape   {image.shape}, {image.get_data_dtype()}")
     print(_indented(f"affine  {image.affine}".replace("\n", "\n        "), "    "))
 

@@ -59,7 +59,9 @@ def _add_arguments(name: str, verb: argparse.ArgumentParser) -> None:
         verb.add_argument("--names", action="store_true", help="print the names alone")
     elif name == "find":
         verb.add_argument("spec", metavar="RELPATH", help=_SPEC)
-        verb.add_argument("parts", metavar="PART", nargs="*", default=[], help="a path inside the package")
+        verb.add_argument(
+            "parts", metavar="PART", nargs="*", default=[], help="a path inside the package"
+        )
     elif name == "info":
         verb.add_argument("spec", metavar="RELPATH", help=_SPEC)
         verb.add_argument("--files", action="store_true", help="list every file")
@@ -131,9 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.simplefilter("always", DataWarning)
         warnings.showwarning = _show_warning
         try:
-            verb = getattr(
-                __import__(f"nibabel_data.cli.{module}", fromlist=[function]), function
-            )
+            verb = getattr(__import__(f"nibabel_data.cli.{module}", fromlist=[function]), function)
             status: int = verb(arguments)
             sys.stdout.flush()
         except DefinitionError as error:

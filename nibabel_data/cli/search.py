@@ -21,9 +21,7 @@ def path(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json([_root_dict(root) for root in roots])
         return 0
-    rows = [
-        (str(root.path or "-"), str(root.origin), _state(root)) for root in roots
-    ]
+    rows = [(str(root.path or "-"), str(root.origin), _state(root)) for root in roots]
     colours = [{"searched": "", "missing": "dim"}.get(root.state, "red") for root in roots]
     print_table(("ROOT", "ORIGIN", "STATE"), rows, colours)
     return 0

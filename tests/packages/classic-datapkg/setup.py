@@ -10,24 +10,24 @@ from setuptools import setup
 os.chdir(dirname(abspath(__file__)))
 
 # The data package, in this directory and under <prefix>/share/nipy.
-PKG_PATH = pjoin('nipy', 'classicpkg')
+PKG_PATH = pjoin("nipy", "classicpkg")
 
 data_files = []
 for dirpath, dirnames, filenames in os.walk(PKG_PATH):
     dirnames.sort()
     sources = [pjoin(dirpath, name) for name in sorted(filenames)]
-    data_files.append((pjoin('share', 'nipy', dirpath), sources))
+    data_files.append((pjoin("share", "nipy", dirpath), sources))
 
 config = configparser.ConfigParser()
-with open(pjoin(PKG_PATH, 'config.ini'), encoding='utf-8') as config_file:
+with open(pjoin(PKG_PATH, "config.ini"), encoding="utf-8") as config_file:
     config.read_file(config_file)
 
 setup(
-    name='nipy-classicpkg',
-    version=config['DEFAULT']['version'],
-    description='A data package of the old style',
-    author='The nibabel-data developers',
-    license='CC0-1.0',
+    name="nipy-classicpkg",
+    version=config["DEFAULT"]["version"],
+    description="A data package of the old style",
+    author="The nibabel-data developers",
+    license="CC0-1.0",
     # No modules. Left out, setuptools would take the directory nipy for one.
     packages=[],
     data_files=data_files,
