@@ -30,14 +30,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import nibabel_data
 from nibabel_data.table import aligned, width
 
 Times: TypeAlias = dict[str, list[float]]
@@ -55,6 +59,11 @@ STRING = "string form"
 COMMAND = "nibabel-data find"
 STAT = "os.stat of each"
 READ = "open and read"
+WALK = "iter_packages"
+
+KEPT = ("PATH", "SYSTEMROOT")
+GIVEN = ("NIPY_DATA_PATH", "NIPY_USER_DIR", "NIPY_SYSTEM_DIR", "HOME", "USERPROFILE")
+"""Variables of the measured processes: kept as they are, and set to a directory of that name."""
 
 INI_FILES = 200
 SETTLE = 2.5
@@ -68,21 +77,7 @@ ROOTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How often each thing is measured.
-
-    Parameters
-    ----------
-    processes : int
-        Rounds of whole processes.
-    calls : int
-        Rounds of calls within a process.
-    repeats : int
-        Calls in each of these rounds.
-    walks : int
-        Rounds of walks over the packages.
-    roots : tuple of int
-        How many roots are walked, least first, to see whether the time is linear.
-    """
+    """How many rounds, of what; and how many roots are walked, least first."""
 
     processes: int
     calls: int
@@ -97,23 +92,7 @@ QUICK = Effort(processes=3, calls=5, repeats=3, walks=2, roots=(2, ROOTS))
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the result.
-
-    Parameters
-    ----------
-    figure : str
-        What was measured.
-    ours, peer : float
-        Median times in seconds.
-    beside : str
-        What it is compared with.
-    ratio : float
-        Median of the ratios of neighbours, ours to the peer's.
-    target : float or None
-        What the ratio must not exceed; None for a line that is for information.
-    reached : bool or None
-        Whether it does not.
-    """
+    """One line of the result: median times in seconds; a line without target is information."""
 
     figure: str
     ours: float
@@ -130,7 +109,7 @@ def compare(figure: str, times: Times, ours: str, beside: str, target: float | N
     return Row(figure, median(times[ours]), beside, median(times[beside]), ratio, target, reached)
 
 
-def take_turns(calls: dict[str, Callable[[], object]], rounds: int, repeats: int = 1) -> Times:
+def take_turns(calls: Mapping[str, Callable[[], object]], rounds: int, repeats: int = 1) -> Times:
     """Time the calls in turn, after a round that is not counted; give seconds for one call."""
     times: Times = {name: [] for name in calls}
     for number in range(rounds + 1):
@@ -143,93 +122,72 @@ def take_turns(calls: dict[str, Callable[[], object]], rounds: int, repeats: int
     return times
 
 
-# Whole processes.
-
-
-def time_processes(effort: Effort, environment: dict[str, str], directory: Path) -> Times:
+def commands() -> dict[str, list[str]]:
     def python(code: str) -> list[str]:
         return [sys.executable, "-c", code]
 
     def locate(module: str, definition: object) -> list[str]:
         return python(f"from {module} import make_datasource; make_datasource({definition!r})")
 
-    def runner(command: list[str]) -> Callable[[], object]:
-        return lambda: run(command, environment, directory)
-
-    commands = {
+    script = shutil.which("nibabel-data", path=os.path.dirname(sys.executable))
+    check(script is not None, "nibabel-data is installed beside this Python")
+    return {
         BARE: python("pass"),
         OURS: locate("nibabel_data", WANTED),
         NIBABEL: locate("nibabel.data", WANTED),
         STRING: locate("nibabel_data", SPECIFIER),
-        COMMAND: [console_script(), "find", "nipy/templates"],
+        COMMAND: [str(script), "find", "nipy/templates"],
         POOCH: python("import pooch"),
     }
-    places = {run(command, environment, directory) for command in (commands[COMMAND],)}
-    check(places == {f"{directory / 'data' / 'nipy' / 'templates'}\n"}, "the package is found")
-    calls = {name: runner(command) for name, command in commands.items()}
+
+
+def time_processes(effort: Effort, environment: dict[str, str], directory: Path) -> Times:
+    calls = {
+        name: partial(run, command, environment, directory) for name, command in commands().items()
+    }
+    check(calls[COMMAND]() == f"{package_in(directory)}\n", "the command finds the package")
     return take_turns(calls, effort.processes)
 
 
 def run(command: list[str], environment: dict[str, str], directory: Path) -> str:
-    # In the temporary directory: `python -c` would import a checkout from the current one.
+    # Run in `directory`, because `python -c` imports what lies in the working directory.
+    out = subprocess.PIPE
     done = subprocess.run(
-        command, env=environment, cwd=directory, stdout=subprocess.PIPE, text=True, check=True
+        command, env=environment, cwd=directory, stdout=out, text=True, check=True
     )
     return done.stdout
 
 
-def console_script() -> str:
-    found = shutil.which("nibabel-data", path=os.path.dirname(sys.executable))
-    if found is None:
-        raise SystemExit("nibabel-data is not installed beside this Python: pip install -e .")
-    return found
-
-
-# Calls within a process: each of these functions has a process of its own (see `in_worker`).
-
-
 def time_again(effort: Effort, directory: Path) -> Times:
-    import nibabel.data
-
-    import nibabel_data
-
-    calls: dict[str, Callable[[], object]] = {
-        OURS: lambda: nibabel_data.make_datasource(WANTED),
-        NIBABEL: lambda: nibabel.data.make_datasource(WANTED),
-    }
-    places = {nibabel_data.make_datasource(WANTED).base_path}
-    places.add(nibabel.data.make_datasource(WANTED).base_path)
-    check(places == {str(directory / "data" / "nipy" / "templates")}, "both find one package")
+    modules = {OURS: nibabel_data, NIBABEL: import_module(NIBABEL)}
+    calls = {name: partial(module.make_datasource, WANTED) for name, module in modules.items()}
+    places = {str(call().base_path) for call in calls.values()}
+    check(places == {str(package_in(directory))}, "both find the package")
     return take_turns(calls, effort.calls, effort.repeats)
 
 
 def time_search_path(effort: Effort, directory: Path) -> Times:
-    import nibabel.data
-
-    import nibabel_data
-
+    nibabel: Any = import_module(NIBABEL)  # by name: it has few type hints
     system = directory / "many"
     os.environ["NIPY_SYSTEM_DIR"] = str(system)
-    nibabel.data.get_nipy_system_dir = lambda: str(system)  # it knows no variable for this
+    nibabel.get_nipy_system_dir = lambda: str(system)  # it knows no variable for this
     files = write_ini_files(system)
     time.sleep(SETTLE)
-    theirs = nibabel.data.get_data_path()
+    theirs = nibabel.get_data_path()
     check(nibabel_data.get_data_path()[: len(theirs)] == theirs, "both have one search path")
     calls = {
         OURS: nibabel_data.get_data_path,
-        NIBABEL: nibabel.data.get_data_path,
+        NIBABEL: nibabel.get_data_path,
         STAT: lambda: [os.stat(file) for file in files],
     }
     return take_turns(calls, effort.calls, effort.repeats)
 
 
 def time_walk(effort: Effort, directory: Path) -> Times:
-    from nibabel_data import iter_packages
-
     roots, configs = write_packages(directory, effort.roots[-1])
 
     def walk(count: int) -> None:
-        found = list(iter_packages(roots[:count]))
+        found = list(nibabel_data.iter_packages(roots[:count]))
         check(len(found) == count * PER_ROOT, "every package is found")
 
     def read() -> None:
@@ -237,24 +195,27 @@ def time_walk(effort: Effort, directory: Path) -> Times:
             with open(config) as file:
                 file.read()
 
-    def walker(count: int) -> Callable[[], object]:
-        return lambda: walk(count)
+    walks = {amount(count): partial(walk, count) for count in effort.roots}
+    times = take_turns({READ: read, **walks}, effort.walks)
+    times[WALK] = times[amount(ROOTS)]
+    for count in effort.roots:
+        times[amount(count)] = [seconds / count / PER_ROOT for seconds in times[amount(count)]]
+    return times
 
-    calls = {amount(count): walker(count) for count in effort.roots}
-    return take_turns({READ: read, **calls}, effort.walks)
 
-
-WORKERS = {"again": time_again, "search path": time_search_path, "walk": time_walk}
+WORKERS = {"calls again": time_again, "search path": time_search_path, "walks": time_walk}
 
 
 def in_worker(name: str, quick: bool, environment: dict[str, str], directory: Path) -> Times:
     """Run one of `WORKERS` in a process of its own."""
+    print(f"measuring: {name}", file=sys.stderr)
     command = [sys.executable, str(Path(__file__).resolve()), "--worker", name]
     times: Times = json.loads(run(command + ["--quick"] * quick, environment, directory))
     return times
 
 
-# What is located.
+def package_in(directory: Path) -> Path:
+    return directory / "NIPY_DATA_PATH" / "nipy" / "templates"
 
 
 def write_file(path: Path, text: str) -> str:
@@ -282,10 +243,8 @@ def write_packages(directory: Path, count: int) -> tuple[list[str], list[str]]:
     """Write `count` roots of packages, no two of one version; return roots and config files."""
     roots = [directory / f"root{number:03}" for number in range(count)]
     places = (
-        root / f"project{project:02}" / f"package{number:03}{package:02}"
-        for number, root in enumerate(roots)
-        for project in range(PROJECTS)
-        for package in range(PACKAGES)
+        roots[root] / f"project{project:02}" / f"package{root:03}{package:02}"
+        for root, project, package in product(range(count), range(PROJECTS), range(PACKAGES))
     )
     configs = [
         write_package(place, number, f"{number // 1000}.{number % 1000}.1")
@@ -296,30 +255,21 @@ def write_packages(directory: Path, count: int) -> tuple[list[str], list[str]]:
 
 def prepare(directory: Path) -> dict[str, str]:
     """Write the package that is looked for; return the environment that all processes get."""
-    write_package(directory / "data" / "nipy" / "templates", 0, "0.5")
-    for name in ("user", "system", "home"):
-        (directory / name).mkdir()
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
-    return {
-        **kept,
-        "HOME": str(directory / "home"),
-        "USERPROFILE": str(directory / "home"),
-        "NIPY_DATA_PATH": str(directory / "data"),
-        "NIPY_USER_DIR": str(directory / "user"),
-        "NIPY_SYSTEM_DIR": str(directory / "system"),
-    }
+    write_package(package_in(directory), 0, "0.5")
+    environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+    for name in GIVEN:
+        (directory / name).mkdir(exist_ok=True)
+        environment[name] = str(directory / name)
+    return environment
 
 
 def check(holds: bool, claim: str) -> None:
     if not holds:
-        raise SystemExit(f"this benchmark would mean nothing: it is not so that {claim}")
+        raise SystemExit(f"nothing can be measured, because it is not so that {claim}")
 
 
 def amount(roots: int) -> str:
-    return f"one of {roots * PER_ROOT:,} packages"
-
-
-# The result.
+    return f"one of {roots * PER_ROOT:,}"
 
 
 def measure(quick: bool) -> list[Row]:
@@ -327,42 +277,27 @@ def measure(quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name).resolve()
         environment = prepare(directory)
-        report("whole processes")
+        print("measuring: whole processes", file=sys.stderr)
         processes = time_processes(effort, environment, directory)
-        workers = {}
-        for worker in WORKERS:
-            report(worker)
-            workers[worker] = in_worker(worker, quick, environment, directory)
-    return rows_of(processes, workers, effort)
+        workers = [in_worker(worker, quick, environment, directory) for worker in WORKERS]
+    return rows_of(effort, processes, *workers)
 
 
-def report(what: str) -> None:
-    print(f"measuring: {what}", file=sys.stderr)
-
-
-def rows_of(processes: Times, workers: dict[str, Times], effort: Effort) -> list[Row]:
-    walk = workers["walk"]
-    one = {
-        amount(count): [seconds / (count * PER_ROOT) for seconds in walk[amount(count)]]
-        for count in effort.roots
-    }
-    walked = {"iter_packages": walk[amount(ROOTS)], READ: walk[READ]}
-    process, again, path = "locate, whole process", workers["again"], workers["search path"]
-    many = f"get_data_path again, {INI_FILES} ini files"
+def rows_of(effort: Effort, processes: Times, again: Times, path: Times, walk: Times) -> list[Row]:
+    process = "make_datasource, whole process"
+    many = f"get_data_path again, {INI_FILES} files"
+    few, *more = map(amount, effort.roots)
     return [
         compare(process, processes, OURS, NIBABEL, 1 / 8),
         compare(process, processes, OURS, BARE, 2.5),
         compare(process, processes, OURS, POOCH),
-        compare("locate with a specifier, whole process", processes, STRING, BARE),
+        compare("the same with a specifier", processes, STRING, BARE),
         compare("nibabel-data find, whole process", processes, COMMAND, BARE, 3.5),
-        compare("locate again, same process", again, OURS, NIBABEL, 1 / 4),
+        compare("make_datasource again", again, OURS, NIBABEL, 1 / 4),
         compare(many, path, OURS, NIBABEL, 1 / 40),
         compare(many, path, OURS, STAT),
-        compare(f"iter_packages, {ROOTS * PER_ROOT:,}", walked, "iter_packages", READ, 6),
-        *(
-            compare(f"iter_packages, {amount(count)}", one, amount(count), amount(effort.roots[0]))
-            for count in effort.roots[1:]
-        ),
+        compare(f"iter_packages, {ROOTS * PER_ROOT:,} packages", walk, WALK, READ, 6),
+        *(compare(f"iter_packages, {name}", walk, name, few) for name in more),
     ]
 
 
@@ -395,7 +330,7 @@ def cells(row: Row) -> tuple[str, ...]:
     return (row.figure, *times, shown_ratio(row.ratio), shown_ratio(row.target), reached)
 
 
-def rst_table(rows: Iterable[Sequence[str]]) -> list[str]:
+def rst_table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a simple table of reStructuredText."""
     lines = [HEADER, *rows]
     rule = tuple("=" * max(map(width, column)) for column in zip(*lines, strict=True))
@@ -407,9 +342,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     result = Path(__file__).with_suffix(".json")
     parser.add_argument("--quick", action="store_true", help="measure little: only a smoke test")
     parser.add_argument("--json", metavar="FILE", type=Path, default=result, help="write JSON here")
-    parser.add_argument(
-        "--rst", metavar="FILE", type=Path, help="write a table for the README here"
-    )
+    parser.add_argument("--rst", metavar="FILE", type=Path, help="write a table in RST here")
     parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.worker:

@@ -37,6 +37,7 @@ _SETTINGS = {
     "COLUMNS": "80",
     "LC_ALL": "C.UTF-8",
     "NO_COLOR": "1",
+    "PIP_CONFIG_FILE": os.devnull,
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "PIP_NO_BUILD_ISOLATION": "0",  # which means: no isolation, so that nothing is downloaded
     "PIP_NO_INDEX": "1",
@@ -61,6 +62,7 @@ class Scene:
         os.environ.update(
             _SETTINGS,
             HOME=str(home),
+            TMPDIR=self.root,
             NIPY_SYSTEM_DIR=self.root + "/etc/nipy",
             XDG_DATA_DIRS=self.root + "/opt/share",
             PATH=os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"],
@@ -133,7 +135,10 @@ class TestedBlock(CodeBlock):
         if self.arguments[:1] == ["console"] and "untested" not in self.options:
             test = _as_doctest(list(self.content), self.options.get("status", 0))
         elif "caption" in self.options and "untested" not in self.options:
-            test = f">>> write({self.options['caption']!r}, {chr(10).join(self.content)!r})\n"
+            text = "\n".join(self.content)
+            if self.arguments == ["make"]:  # docutils has no tabs
+                text = re.sub("^ {8}", "\t", text, flags=re.MULTILINE)
+            test = f">>> write({self.options['caption']!r}, {text!r})\n"
         elif "untested" in self.options:
             test = ""
         else:

@@ -135,8 +135,6 @@ def _representable(directory: str) -> str:
         why = "it has a character that cannot be printed"
     elif directory != directory.strip() or directory[0] in "'\"" or directory[-1] in "'\"":
         why = "spaces and quotes at its ends would be taken off"
-    elif expand(directory) != directory:
-        why = "a '$NAME' in it would be replaced"
     if why:
         raise DataError(f"the directory {directory!r} cannot stand in an ini file: {why}")
     return directory

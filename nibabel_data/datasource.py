@@ -201,11 +201,13 @@ class Datasource:
         except DataError as error:
             return f"{message}: {error}"
         folders = {os.path.dirname(name) for name in names} - {""}
-        near = difflib.get_close_matches(wanted, [*names, *folders], n=3, cutoff=0.5)
         base = os.path.basename(wanted)
-        near += [name for name in names if os.path.basename(name) == base and name not in near]
+        near = [name for name in names if os.path.basename(name) == base]
+        near += difflib.get_close_matches(wanted, [*names, *folders], n=3, cutoff=0.5)
         if near:
-            return f"{message}; did you mean {' or '.join(map(repr, near[:3]))}?"
+            return (
+                f"{message}; did you mean {' or '.join(map(repr, list(dict.fromkeys(near))[:3]))}?"
+            )
         return f"{message}; it holds {len(names)} files, which list_files() names"
 
     def __fspath__(self) -> str:

@@ -42,12 +42,14 @@ def owner_of(directory: str | os.PathLike[str]) -> str | None:
 def system_owner(directory: str | os.PathLike[str]) -> str | None:
     """Return the package of dpkg or rpm that owns a data package below ``/usr``, if any."""
     config = os.path.join(_real(directory), "config.ini")
-    if not config.startswith("/usr/"):
-        return None
+    return _dpkg_or_rpm(config) if config.startswith("/usr/") else None
+
+
+def _dpkg_or_rpm(path: str) -> str | None:
     for manager, query in (("dpkg-query", ["-S"]), ("rpm", ["-qf"])):
         if shutil.which(manager) is None:
             continue
-        answer = subprocess.run([manager, *query, config], capture_output=True, text=True)
+        answer = subprocess.run([manager, *query, path], capture_output=True, text=True)
         if answer.returncode == 0:
             return f"{answer.stdout.split(':')[0].strip()} ({manager.split('-')[0]})"
     return None

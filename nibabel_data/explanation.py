@@ -250,7 +250,7 @@ def _near(relpath: str, roots: list[Root]) -> tuple[str, ...]:
     import difflib
 
     paths = [root.path for root in roots if root.path is not None]
-    names = package_names(paths)
+    names = [name for name in package_names(paths) if name != relpath]
     near = difflib.get_close_matches(relpath, names, n=3, cutoff=0.6)
     last = relpath.rsplit("/", 1)[-1]
     same = [name for name in names if name.rsplit("/", 1)[-1] == last and name not in near]

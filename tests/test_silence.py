@@ -1,0 +1,121 @@
+"""Reading never writes and opens no socket; importing loads nothing that it can do without."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from .conftest import MakePackage, run_python
+
+# An audit hook sees every file that is opened, whoever opens it.
+WATCH = """
+import os, sys
+seen = []
+def watch(event, args):
+    if event == "open":
+        path, mode, flags = args
+        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+        if writes and not str(path).endswith(("/dev/null", ".pyc")) and ".pyc." not in str(path):
+            seen.append((event, str(path)))
+    elif event.split(".")[0] in ("socket", "shutil", "tempfile", "subprocess"):
+        seen.append((event, repr(args)))
+    elif event in ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink",
+                   "os.chmod", "os.utime", "os.truncate"):
+        if ".pyc" not in repr(args) and "__pycache__" not in repr(args):
+            seen.append((event, repr(args)))
+sys.addaudithook(watch)
+"""
+
+
+@pytest.fixture
+def root(make_package: MakePackage, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = make_package(files=("a.txt", "LICENSE"))
+    make_package("root", "lab/bad", config="nonsense")
+    monkeypatch.setenv("NIPY_DATA_PATH", str(root))
+    return root
+
+
+def test_the_watch_sees_writes(tmp_path: Path) -> None:
+    out = run_python(f"{WATCH}\nopen({str(tmp_path / 'x')!r}, 'w').close(); print(len(seen))")
+    assert out == "1\n"
+
+
+def test_importing_and_every_reading_function(root: Path) -> None:
+    code = f"""{WATCH}
+import nibabel_data as nd
+for name in nd.__all__:
+    getattr(nd, name)
+nd.get_data_path(), nd.search_path(), list(nd.iter_packages())
+package = nd.make_datasource('nipy/templates')
+package.list_files(), package.glob('*'), package._repr_html_(), package.config, package.origin
+nd.explain('a/b').text(), bool(nd.datasource_or_bomber('a/b'))
+try:
+    nd.make_datasource('a/b')
+except nd.DataError:
+    pass
+assert not seen, seen
+"""
+    run_python(code)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    ["path", "list", "find nipy/templates a.txt", "info nipy/templates", "explain nipy/templates"]
+    + ["explain a/b", "require nipy/templates a/b", "doctor", "--version"],
+)
+@pytest.mark.parametrize("json", [False, True])
+def test_every_reading_verb(verb: str, json: bool, root: Path) -> None:
+    arguments = verb.split() + ["--json"] * (json and verb != "--version")
+    code = f"""{WATCH}
+from nibabel_data.cli.main import main
+try:
+    main({arguments!r})
+except SystemExit:
+    pass
+assert not seen, seen
+"""
+    run_python(code)
+
+
+def test_a_home_that_cannot_be_written(root: Path) -> None:
+    home = Path(os.environ["HOME"])
+    home.chmod(0o555)
+    run_python(
+        "import nibabel_data as nd; nd.make_datasource('nipy/templates'); list(nd.iter_packages())",
+        HOME="/proc/no-such-home",
+    )
+    assert os.listdir(home) == []
+
+
+def test_importing_loads_nothing() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import nibabel_data;"
+        "print(sorted(set(sys.modules) - before))"
+    )
+    assert run_python(code) == "['__future__', 'nibabel_data']\n"
+
+
+def test_locating_loads_only_modules_of_this_library(root: Path) -> None:
+    code = """
+import sys
+before = set(sys.modules)
+from nibabel_data import make_datasource
+make_datasource({'relpath': 'nipy/templates', 'min version': '0.3'})
+make_datasource('nipy/templates>=0.3,<1')
+print(*sorted(set(sys.modules) - before))
+"""
+    loaded = run_python(code).split()
+    assert {name.split(".")[0] for name in loaded} == {"__future__", "nibabel_data"}
+
+
+def test_no_question_to_the_locator_loads_numpy_or_nibabel(root: Path) -> None:
+    code = """
+import sys, nibabel_data as nd
+for name in nd.__all__:
+    getattr(nd, name)
+list(nd.iter_packages()), nd.explain('a/b').text(), nd.make_datasource('nipy/templates').config
+print(*sorted({'numpy', 'nibabel', 'pytest'} & set(sys.modules)))
+"""
+    assert run_python(code) == "\n"
