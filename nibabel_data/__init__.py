@@ -84,6 +84,8 @@ __all__ = [*_HOME, "__version__"]
 
 def __getattr__(name: str) -> object:
     home = _HOME.get(name)
+    if name == "testing":
+        return __import__(f"{__name__}.testing", fromlist=["needs_data"])
     if home is None:
         raise AttributeError(f"module 'nibabel_data' has no attribute {name!r}")
     # Not importlib.import_module: importing importlib would cost more than the module.

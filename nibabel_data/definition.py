@@ -161,5 +161,5 @@ def _warn_unknown(key: object) -> None:
     warnings.warn(
         f"unknown key {key!r} in a package definition is ignored{meant}{extra}",
         DataWarning,
-        stacklevel=5,
+        stacklevel=6,  # the caller of make_datasource
     )

@@ -221,6 +221,8 @@ def test_config_add_for_packagers(run: Any, tmp_path: Path) -> None:
     written = tmp_path / "stage" / "etc" / "nipy" / "nipy_templates.ini"
     assert (status, out, err) == (0, f"/usr/share/nipy added to {written}\n", "")
     assert written.read_text() == "[DATA]\npath = /usr/share/nipy\n"
+    mine = Path(os.environ["HOME"], ".nipy", "config.ini")
+    assert run("config", "add", str(tmp_path)) == (0, f"{tmp_path} added to {mine}\n", "")
 
 
 def test_help_and_version(run: Any) -> None:

@@ -65,7 +65,7 @@ def test_no_relpath(definition: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("key", ["min version", "version"])
 def test_a_version_as_a_number_is_a_type_error(key: str) -> None:
-    with pytest.raises(TypeError, match="must be a str such as '0.3', not float 0.9"):
+    with pytest.raises(TypeError, match=r"must be a str such as '0\.3', not float 0\.9"):
         read({"relpath": "a/b", key: 0.9})
 
 

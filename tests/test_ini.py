@@ -9,15 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nibabel_data import ConfigError, DataError
-from nibabel_data import ini
+from nibabel_data import ConfigError, DataError, ini
 
 # Texts made of the pieces on which parsers of ini files differ.
-piece = st.sampled_from(
-    ["[DATA]", "[DEFAULT]", "[a]b]", "[]", "path", "Path", "version", "=", ":", " = ", " ", "\t"]
-    + ["\n", "\n", "\n", "\r\n", "\r", "#", ";", "%", "%(a)s", "/a:/b", '"', "0.3", "\x0b", "\x1c"]
-    + ["\u2028", "\xa0", "é", "\0", "rem "]
-)
+SECTIONS = ["[DATA]", "[DEFAULT]", "[a]b]", "[]"]
+WORDS = ["path", "Path", "version", "rem ", "/a:/b", "0.3", "%", "%(a)s", '"', "#", ";"]
+SIGNS = ["=", ":", " = ", " ", "\t", "\n", "\n", "\n", "\r\n", "\r"]
+ODDITIES = ["\x0b", "\x1c", "\u2028", "\xa0", "é", "\0"]
+piece = st.sampled_from([*SECTIONS, *WORDS, *SIGNS, *ODDITIES])
 ini_like = st.lists(piece, max_size=25).map("".join) | st.text(max_size=60)
 
 

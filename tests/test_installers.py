@@ -17,6 +17,8 @@ from .conftest import PROJECT
 
 FIND = (
     "from nibabel_data import make_datasource as m; p = m('nipy/examplepkg');"
+    "from nibabel_data.distributions import owner_of;"
+    "assert owner_of(p) == 'nipy-examplepkg 0.1', owner_of(p);"
     "print(p.origin.kind, p.base_path)"
 )
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]

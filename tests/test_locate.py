@@ -308,6 +308,14 @@ def test_only_data_errors_escape(tmp_path: Path, relpath: str, content: bytes) -
             assert os.path.samefile(str(finding.path), found)
 
 
+@pytest.mark.parametrize("root", ["/d" * 5000, "/" + "d" * 300, "a\0b", "\ud800"])
+def test_roots_that_no_file_system_has(root: str) -> None:
+    with pytest.raises(DataError) as caught:
+        make_datasource("nipy/templates", [root])
+    assert caught.value.explanation is not None
+    assert caught.value.explanation.findings[0].state == "not searched"
+
+
 @given(st.lists(st.text(max_size=8), max_size=4))
 def test_any_data_path_is_searched_or_a_data_error(roots: list[str]) -> None:
     with pytest.raises(DataError):

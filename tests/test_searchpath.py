@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nibabel_data import ConfigError, DataWarning, get_data_path, search_path
-from nibabel_data import searchpath
+from nibabel_data import ConfigError, DataWarning, get_data_path, search_path, searchpath
 from nibabel_data.searchpath import data_entries
 
 

@@ -62,8 +62,17 @@ assert not seen, seen
 
 @pytest.mark.parametrize(
     "verb",
-    ["path", "list", "find nipy/templates a.txt", "info nipy/templates", "explain nipy/templates"]
-    + ["explain a/b", "require nipy/templates a/b", "doctor", "--version"],
+    [
+        "path",
+        "list",
+        "find nipy/templates a.txt",
+        "info nipy/templates",
+        "explain nipy/templates",
+        "explain a/b",
+        "require nipy/templates a/b",
+        "doctor",
+        "--version",
+    ],
 )
 @pytest.mark.parametrize("json", [False, True])
 def test_every_reading_verb(verb: str, json: bool, root: Path) -> None:

@@ -13,10 +13,13 @@ __all__ = ["config"]
 
 def config(arguments: argparse.Namespace) -> int:
     """Write the entry, and say what was done."""
-    change = add_data_path(arguments.path, system=arguments.system, destdir=arguments.destdir)
+    destdir = arguments.destdir
+    if destdir is None and arguments.system:
+        destdir = os.environ.get("DESTDIR")
+    change = add_data_path(arguments.path, system=arguments.system, destdir=destdir)
     done = "added to" if change.written else "is already in"
     print(f"{change.path} {done} {change.file}")
-    if not arguments.destdir and not os.path.isdir(change.path):
+    if not destdir and not os.path.isdir(change.path):
         print(
             f"nibabel-data: note: {change.path} does not exist yet; "
             "it is searched from when it does",

@@ -98,8 +98,8 @@ def _add_config_arguments(verb: argparse.ArgumentParser) -> None:
     add.add_argument(
         "--destdir",
         metavar="DIR",
-        default=os.environ.get("DESTDIR"),
-        help="write below DIR, for distribution packagers (default: the variable DESTDIR)",
+        help="write below DIR, for distribution packagers (with --system the default is the "
+        "variable DESTDIR)",
     )
 
 
