@@ -7,13 +7,12 @@ Sphinx runs ``>>>`` blocks.  This extension makes the ``code-block`` directive h
 * any other block with a ``:caption:`` is the content of the file of that name, and is written;
 * a block that is neither says ``:untested: why``, or the build fails.
 
-All blocks of a document run in order, in one `Scene`: a home directory of their own below a
-temporary root.  The root is taken for ``/``, so that a page can say ``/etc/nipy`` and mean it.
+The blocks of a document run in order, in one `Scene`: a home below a temporary root, which is taken
+for ``/``, so that a page can say ``/etc/nipy`` and mean it.
 """
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -33,7 +33,7 @@ SETUP = "from shellblocks import Scene; scene = Scene(); sh, write = scene.sh, s
 CLEANUP = "scene.close()"
 
 _ROOTED = re.compile(r"(?<![\w.~/}-])/(?=(?:etc/nipy|home|shared|opt)\b)")
-_SETTINGS = {
+_SET = {
     "COLUMNS": "80",
     "LC_ALL": "C.UTF-8",
     "NO_COLOR": "1",
@@ -42,38 +42,26 @@ _SETTINGS = {
     "PIP_NO_BUILD_ISOLATION": "0",  # which means: no isolation, so that nothing is downloaded
     "PIP_NO_INDEX": "1",
     "PIP_ROOT_USER_ACTION": "ignore",
-    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUNBUFFERED": "1",  # as on a terminal, errors stand where they happen
 }
 
 
 class Scene:
-    """Where the blocks of one document run: an empty home, the example package in it."""
-
-    _open: Scene | None = None
+    """Where the blocks of one document run: a home with a copy of the examples."""
 
     def __init__(self) -> None:
-        if Scene._open is not None:  # the setup of the document before failed
-            Scene._open.close()
-        Scene._open = self
-        self._before = dict(os.environ), os.getcwd()
-        self.root = os.path.realpath(tempfile.mkdtemp(prefix="nibabel-data-doc-"))
-        home = Path(self.root + HOME)
-        shutil.copytree(EXAMPLES, home / "examples")
-        os.environ.update(
-            _SETTINGS,
-            HOME=str(home),
-            TMPDIR=self.root,
-            NIPY_SYSTEM_DIR=self.root + "/etc/nipy",
-            XDG_DATA_DIRS=self.root + "/opt/share",
-            PATH=os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"],
-        )
-        for name in ("NIPY_DATA_PATH", "NIPY_USER_DIR", "DESTDIR", "PYTHONPATH"):
-            os.environ.pop(name, None)
-        os.chdir(home)
+        self._before = os.environ.copy(), os.getcwd()
+        root = self.root = os.path.realpath(tempfile.mkdtemp(prefix="nibabel-data-doc-"))
+        shutil.copytree(EXAMPLES, root + HOME + "/examples")
+        for name in [name for name in os.environ if re.match("NIPY|PYTHON|DESTDIR", name)]:
+            del os.environ[name]
+        os.environ.update(_SET, HOME=root + HOME, TMPDIR=root, XDG_DATA_DIRS=root + "/opt/share")
+        os.environ["NIPY_SYSTEM_DIR"] = root + "/etc/nipy"
+        os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+        os.chdir(root + HOME)
 
     def close(self) -> None:
         """Put the process back as it was, and remove everything."""
-        Scene._open = None
         os.environ.clear()
         os.environ.update(self._before[0])
         os.chdir(self._before[1])
@@ -83,12 +71,12 @@ class Scene:
         """Lay out the package nipy/templates: a small real image that nibabel carries."""
         import nibabel
 
-        image = Path(nibabel.__file__).parent / "tests" / "data" / "anatomical.nii"
-        package = Path(self._real(root)).expanduser() / "nipy" / "templates"
-        (package / "ICBM152" / "2mm").mkdir(parents=True)
-        with gzip.open(package / "ICBM152" / "2mm" / "T1.nii.gz", "wb") as file:
-            file.write(image.read_bytes())
-        (package / "config.ini").write_text(f"[DEFAULT]\nversion = {version}\n")
+        package = root + "/nipy/templates"
+        self.write(package + "/config.ini", f"[DEFAULT]\nversion = {version}")
+        image = Path(self._real(package)).expanduser() / "ICBM152" / "2mm" / "T1.nii.gz"
+        image.parent.mkdir(parents=True)
+        carried = Path(nibabel.__file__).parent / "tests" / "data" / "anatomical.nii"
+        nibabel.save(nibabel.load(carried), image)
 
     def write(self, name: str, text: str) -> None:
         """Write a file; ``~`` in its name, and ``/etc/nipy`` in both, are those of the scene."""
@@ -98,24 +86,19 @@ class Scene:
 
     def sh(self, command: str, status: int = 0) -> None:
         """Run a command, print what it prints, and keep its directory and its exports."""
-        state = self.root + "/state"
-        script = f"{self._real(command)}\nstatus=$?; {{ pwd; env -0; }} >{state}; exit $status"
-        done = subprocess.run(
-            ["bash", "-c", script],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-        )
-        directory, _, variables = Path(state).read_text(encoding="utf-8").partition("\n")
+        state = Path(self.root, "state")
+        keep = f"status=$?; {{ pwd; env -0; }} >{state}; exit $status"
+        script = f"exec 2>&1\n{self._real(command)}\n{keep}"
+        done = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, encoding="utf-8")
+        directory, _, variables = state.read_text(encoding="utf-8").partition("\n")
         os.chdir(directory)
         os.environ.clear()
-        os.environ.update(pair.split("=", 1) for pair in variables.split("\0") if pair)
-        output = done.stdout.replace(self.root, "").replace(sys.prefix, HOME + "/env")
-        if output.strip():
-            print(output.rstrip())
+        os.environ.update(re.findall(r"([^=\0]+)=([^\0]*)\0", variables))
+        output = done.stdout.replace(self.root, "").replace(sys.prefix, HOME + "/env").rstrip()
         if done.returncode != status:
             raise AssertionError(f"exit status {done.returncode}, not {status}: {output}")
+        if output:
+            print(output)
 
     def _real(self, text: str) -> str:
         return _ROOTED.sub(self.root + "/", text)
@@ -124,7 +107,7 @@ class Scene:
 class TestedBlock(CodeBlock):
     """``code-block``, which is a test as well."""
 
-    option_spec = {
+    option_spec: ClassVar = {
         **CodeBlock.option_spec,
         "status": directives.nonnegative_int,
         "untested": directives.unchanged_required,
@@ -132,39 +115,34 @@ class TestedBlock(CodeBlock):
 
     def run(self) -> list[nodes.Node]:
         """Return the block, marked for the doctest builder."""
-        if self.arguments[:1] == ["console"] and "untested" not in self.options:
-            test = _as_doctest(list(self.content), self.options.get("status", 0))
-        elif "caption" in self.options and "untested" not in self.options:
-            text = "\n".join(self.content)
+        shown = super().run()
+        text = "\n".join(self.content)
+        if "untested" in self.options:
+            return shown
+        if self.arguments == ["console"]:
+            test = _as_doctest(text, self.options.get("status", 0))
+        elif "caption" in self.options:
             if self.arguments == ["make"]:  # docutils has no tabs
                 text = re.sub("^ {8}", "\t", text, flags=re.MULTILINE)
             test = f">>> write({self.options['caption']!r}, {text!r})\n"
-        elif "untested" in self.options:
-            test = ""
         else:
             raise self.error("a code block must be a test, or say ':untested: why'")
-        shown = super().run()
         for block in (block for node in shown for block in node.findall(nodes.literal_block)):
-            if test:
-                marks = {"testnodetype": "doctest", "groups": ["default"], "options": {}}
-                block.attributes.update(marks, test=test)
+            marks = {"testnodetype": "doctest", "groups": ["default"], "options": {}}
+            block.attributes.update(marks, test=test)
         return shown
 
 
-def _as_doctest(lines: list[str], status: int) -> str:
+def _as_doctest(text: str, status: int) -> str:
     """Return ``$ command`` lines, each with its output, as calls of `Scene.sh`."""
-    commands: list[tuple[str, list[str]]] = []
-    for line in lines:
-        if line.startswith("$ "):
-            commands.append((line[2:], []))
-        elif commands and commands[-1][0].endswith("\\"):
-            commands[-1] = (commands[-1][0] + "\n" + line, [])
-        else:
-            commands[-1][1].append(line or "<BLANKLINE>")
+    if not text.startswith("$ "):
+        raise ValueError(f"a console block begins with '$ ', not {text[:20]!r}")
+    *commands, last = re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]
     test = []
-    for number, (command, output) in enumerate(commands, 1):
-        test.append(f">>> sh({command!r}, {status if number == len(commands) else 0})")
-        test.extend(output)
+    for block, ends in [*((command, 0) for command in commands), (last, status)]:
+        command, _, output = block.partition("\n")
+        test.append(f">>> sh({command!r}, {ends})")
+        test.extend(line or "<BLANKLINE>" for line in output.rstrip("\n").split("\n") if output)
     return "\n".join(test) + "\n"
 
 

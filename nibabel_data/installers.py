@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .searchpath import RawRoot
 
 ENTRY_POINT_GROUP = "nibabel_data.roots"
+_ON_LINUX: bool = sys.platform == "linux"
 
 
 def installer_roots() -> Iterator[RawRoot]:
@@ -79,17 +80,22 @@ def _has_distributions(directory: str) -> bool:
         return False
 
 
-_site_data: dict[str | None, tuple[str, ...]] = {}
+def _site_data_dirs() -> list[str]:
+    """Return the system's data directories for ``nipy``, as `platformdirs` names them.
 
+    On Linux they are read from the one variable that names them, because every program whose
+    data are missing comes here, and importing `platformdirs` would double what it waits.
 
-def _site_data_dirs() -> tuple[str, ...]:
-    variable = os.environ.get("XDG_DATA_DIRS")
-    if variable not in _site_data:  # platformdirs asks nothing else that can change
-        from platformdirs import PlatformDirs
+    Source: https://specifications.freedesktop.org/basedir-spec/latest/
+    """
+    if _ON_LINUX:
+        named = os.environ.get("XDG_DATA_DIRS", "").split(os.pathsep)
+        absolute = [path for path in named if os.path.isabs(path)]
+        return [pjoin(path, "nipy") for path in absolute or ["/usr/local/share", "/usr/share"]]
+    from platformdirs import PlatformDirs
 
-        joined = PlatformDirs("nipy", appauthor=False, multipath=True).site_data_dir
-        _site_data[variable] = tuple(path for path in joined.split(os.pathsep) if path)
-    return _site_data[variable]
+    joined = PlatformDirs("nipy", appauthor=False, multipath=True).site_data_dir
+    return [path for path in joined.split(os.pathsep) if path]
 
 
 # Entry points and what they resolved to, as long as no directory of sys.path has changed.
@@ -100,13 +106,37 @@ def _plugin_roots() -> tuple[RawRoot, ...]:
     global _plugins
     state = tuple((entry, _mtime(entry)) for entry in sys.path)
     if _plugins[0] != state:
-        from importlib.metadata import entry_points
-
         found: list[RawRoot] = []
-        for point in entry_points(group=ENTRY_POINT_GROUP):
-            found.extend(_roots_of(point))
+        if any(_may_have_plugins(entry) for entry in sys.path):
+            from importlib.metadata import entry_points
+
+            for point in entry_points(group=ENTRY_POINT_GROUP):
+                found.extend(_roots_of(point))
         _plugins = state, tuple(found)
     return tuple(root for root in _plugins[1] if root[0] is None or os.path.isdir(root[0]))
+
+
+def _may_have_plugins(entry: str) -> bool:
+    """Return whether a distribution in a directory of ``sys.path`` may name roots.
+
+    Looking for the group's name in a hundred small files takes a tenth of the time that importing
+    `importlib.metadata` does, and hardly any environment has such a plug-in.
+    """
+    try:
+        names = os.listdir(entry or ".")
+    except NotADirectoryError:
+        return True  # a zip file: importlib.metadata can look into it
+    except (OSError, ValueError):
+        return False
+    for name in names:
+        if name.endswith((".dist-info", ".egg-info")):
+            try:
+                with open(pjoin(entry, name, "entry_points.txt"), "rb") as file:
+                    if ENTRY_POINT_GROUP.encode() in file.read():
+                        return True
+            except OSError:  # most distributions have none
+                continue
+    return False
 
 
 def _mtime(path: str) -> int:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     # Values of classes wait until somebody asks for them, because importing dataclasses takes
     # longer than finding a package.
     RawRoot: TypeAlias = tuple[str | None, str, str, int | None, str]
+    Read: TypeAlias = tuple[ini.Signature | None, tuple[RawRoot, ...]]
     DataPath: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
@@ -109,10 +110,15 @@ def walk(data_path: DataPath | None = None, *, warn: bool = True) -> Iterator[Ra
                 _warn_once(root)
             yield root
             continue
-        key = path if "\0" in path else os.path.normpath(path)
+        key = _normal.get(path)
+        if key is None:  # normpath cuts a path at a NUL
+            key = _normal[path] = path if "\0" in path else os.path.normpath(path)
         if key not in seen:
             seen.add(key)
             yield root
+
+
+_normal: dict[str, str] = {}
 
 
 def origin_of(raw: RawRoot) -> Origin:
@@ -213,7 +219,7 @@ def _all_roots() -> Iterator[RawRoot]:
     for path in _split(os.environ.get("NIPY_DATA_PATH", "")):
         yield path, "variable", "NIPY_DATA_PATH", None, ""
     user_dir = get_nipy_user_dir()
-    yield from _expanded(_file_roots(pjoin(user_dir, "config.ini"), "user file"))
+    yield from _expanded(_file_roots(pjoin(user_dir, "config.ini"), "user file")[1])
     for directory in system_dirs():
         yield from _expanded(_directory_roots(directory))
     yield pjoin(sys.prefix, "share", "nipy"), "prefix", "", None, ""
@@ -235,48 +241,67 @@ def _expanded(roots: Iterable[RawRoot]) -> Iterator[RawRoot]:
             yield root
 
 
-# What was read of each ini file, and of each directory of them, with the signature that it had.
-# Only what is settled is kept; a change of the file changes the signature.
-_files: dict[str, tuple[ini.Signature, tuple[RawRoot, ...]]] = {}
+# What was read, with the signature that it had: of each ini file, of each directory's listing, and
+# of each directory as a whole.  Only what is settled is kept; a change changes the signature.
+_files: dict[str, Read] = {}
 _listings: dict[str, tuple[ini.Signature, tuple[str, ...]]] = {}
+_directories: dict[str, tuple[tuple[str, ...], list[ini.Signature], tuple[RawRoot, ...]]] = {}
 
 
-def _file_roots(path: str, kind: str) -> tuple[RawRoot, ...]:
-    """Return the roots that one ini file adds, or one entry that says why it adds none."""
+def _file_roots(path: str, kind: str) -> Read:
+    """Return the roots that one ini file adds, or one entry that says why it adds none.
+
+    With them stands the signature of the file, or None if they must not be kept.
+    """
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        return ()
+        return None, ()
     except (OSError, ValueError) as error:
-        return ((None, kind, path, None, _reason(error)),)
+        return None, ((None, kind, path, None, _reason(error)),)
     known = _files.get(path)
     if known is not None and known[0] == ini.signature(status):
-        return known[1]
-    roots: tuple[RawRoot, ...]
+        return known
     try:
         text, seen = ini.read_text(path)
-        roots = tuple((entry, kind, path, line, "") for entry, line in data_entries(text, path))
+        entries = data_entries(text, path)
     except FileNotFoundError:  # it went away in between
-        return ()
+        return None, ()
     except ConfigError as error:
-        return ((None, kind, path, error.line, error.problem),)
+        return None, ((None, kind, path, error.line, error.problem),)
     except OSError as error:
-        return ((None, kind, path, None, _reason(error)),)
-    if ini.settled(seen, time.time_ns()):
-        _files[path] = seen, roots
-    return roots
+        return None, ((None, kind, path, None, _reason(error)),)
+    roots: tuple[RawRoot, ...] = tuple((entry, kind, path, line, "") for entry, line in entries)
+    if not ini.settled(seen, time.time_ns()):
+        return None, roots
+    _files[path] = read = (seen, roots)
+    return read
 
 
-def _directory_roots(directory: str) -> Iterator[RawRoot]:
+def _directory_roots(directory: str) -> tuple[RawRoot, ...]:
+    """Return the roots that the ini files of a directory add."""
     try:
         files = _ini_files(directory)
     except (FileNotFoundError, NotADirectoryError):
-        return
+        return ()
     except (OSError, ValueError) as error:
-        yield None, "system file", directory, None, _reason(error)
-        return
-    for path in files:
-        yield from _file_roots(path, "system file")
+        return ((None, "system file", directory, None, _reason(error)),)
+    known = _directories.get(directory)
+    if known is not None and known[0] is files and _signatures(files) == known[1]:
+        return known[2]
+    reads = [_file_roots(path, "system file") for path in files]
+    roots = tuple(root for _, of_file in reads for root in of_file)
+    signatures = [seen for seen, _ in reads if seen is not None]
+    if len(signatures) == len(files):
+        _directories[directory] = files, signatures, roots
+    return roots
+
+
+def _signatures(files: tuple[str, ...]) -> list[ini.Signature] | None:
+    try:
+        return [ini.signature(os.stat(path)) for path in files]
+    except OSError:
+        return None
 
 
 def _ini_files(directory: str) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     searchpath._files.clear()
     searchpath._listings.clear()
+    searchpath._directories.clear()
     searchpath._warned.clear()
     monkeypatch.setattr(installers, "_plugins", (None, ()))
 

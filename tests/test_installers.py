@@ -10,8 +10,9 @@ import venv
 from pathlib import Path
 
 import pytest
+from platformdirs import PlatformDirs
 
-from nibabel_data import DataWarning, get_data_path, make_datasource, search_path
+from nibabel_data import DataWarning, get_data_path, installers, make_datasource, search_path
 
 from .conftest import PROJECT
 
@@ -139,6 +140,20 @@ def test_site_data_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("XDG_DATA_DIRS", os.pathsep.join([str(tmp_path / "no"), str(share.parent)]))
     assert search_path()[-1].path == share
     assert search_path()[-1].origin.kind == "site data"
+
+
+@pytest.mark.parametrize("dirs", [None, "", " ", "/a:/b", "/a::/b", "~/a", "a", "b:/a"])
+def test_site_data_directories_are_those_of_platformdirs(
+    dirs: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if dirs is None:
+        monkeypatch.delenv("XDG_DATA_DIRS")
+    else:
+        monkeypatch.setenv("XDG_DATA_DIRS", dirs)
+    joined = PlatformDirs("nipy", appauthor=False, multipath=True).site_data_dir
+    for on_linux in (True, False):
+        monkeypatch.setattr(installers, "_ON_LINUX", on_linux)
+        assert installers._site_data_dirs() == joined.split(os.pathsep)
 
 
 def test_the_working_directory_is_no_target(
