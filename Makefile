@@ -27,7 +27,7 @@ doc: $(VENV)/.doc  ## build the documentation, and run its code blocks
 	$(BIN)/python -m sphinx -W -q -b doctest doc doc/_build/doctest
 
 bench: $(VENV)/.test  ## measure beside nibabel, pooch and bare Python
-	$(BIN)/python benchmarks/locate.py $(ARGS)
+	$(BIN)/python benchmarks/locate.py --readme README.rst $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist doc/_build doc/api *.egg-info .coverage* htmlcov

@@ -3,7 +3,9 @@
 All figures come from one run, because only times of one run on one machine can be compared:
 
 - Whole processes: ``python -c`` with one call of `make_datasource`, of ``nibabel_data`` and of
-  ``nibabel.data``; with ``import pooch``; with nothing; and the command ``nibabel-data find``.
+  ``nibabel.data``; with `datasource_or_bomber` for a package that is not there, which is what a
+  library costs its users who lack its data; with ``import pooch``; with nothing; and the command
+  ``nibabel-data find``.
 - The same call again in a process that has made it before.
 - `get_data_path` again, with 200 unchanged ini files in the system directory, beside
   ``nibabel.data`` and beside `os.stat` of each file, which is the least that any check must do.
@@ -49,6 +51,7 @@ Times: TypeAlias = dict[str, list[float]]
 
 WANTED = {"relpath": "nipy/templates", "min version": "0.3"}
 SPECIFIER = "nipy/templates>=0.3,<1"
+MARKS = (".. figures of locate: begin", ".. figures of locate: end")
 HEADER = ("figure", "ours", "beside", "its time", "ratio", "target", "reached")
 
 OURS = "nibabel_data"
@@ -56,6 +59,8 @@ NIBABEL = "nibabel.data"
 BARE = "python -c pass"
 POOCH = "import pooch"
 STRING = "string form"
+BOMBER = "bomber of nibabel_data"
+NIBABEL_BOMBER = "nibabel.data "
 COMMAND = "nibabel-data find"
 STAT = "os.stat of each"
 READ = "open and read"
@@ -129,6 +134,10 @@ def commands() -> dict[str, list[str]]:
     def locate(module: str, definition: object) -> list[str]:
         return python(f"from {module} import make_datasource; make_datasource({definition!r})")
 
+    def miss(module: str) -> list[str]:
+        absent = {"relpath": "nipy/absent"}
+        return python(f"from {module} import datasource_or_bomber as d; d({absent!r})")
+
     script = shutil.which("nibabel-data", path=os.path.dirname(sys.executable))
     check(script is not None, "nibabel-data is installed beside this Python")
     return {
@@ -136,6 +145,8 @@ def commands() -> dict[str, list[str]]:
         OURS: locate("nibabel_data", WANTED),
         NIBABEL: locate("nibabel.data", WANTED),
         STRING: locate("nibabel_data", SPECIFIER),
+        BOMBER: miss("nibabel_data"),
+        NIBABEL_BOMBER: miss("nibabel.data"),
         COMMAND: [str(script), "find", "nipy/templates"],
         POOCH: python("import pooch"),
     }
@@ -292,6 +303,7 @@ def rows_of(effort: Effort, processes: Times, again: Times, path: Times, walk: T
         compare(process, processes, OURS, BARE, 2.5),
         compare(process, processes, OURS, POOCH),
         compare("the same with a specifier", processes, STRING, BARE),
+        compare("datasource_or_bomber, data missing", processes, BOMBER, NIBABEL_BOMBER),
         compare("nibabel-data find, whole process", processes, COMMAND, BARE, 3.5),
         compare("make_datasource again", again, OURS, NIBABEL, 1 / 4),
         compare(many, path, OURS, NIBABEL, 1 / 40),
@@ -337,12 +349,22 @@ def rst_table(rows: Sequence[Sequence[str]]) -> list[str]:
     return aligned([rule, HEADER, rule, *lines[1:], rule])
 
 
+def put_into(readme: Path, lines: Sequence[str]) -> None:
+    """Replace what stands between the two comments that `MARKS` names."""
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    check(bool(begin and end), f"{readme} has the comments {MARKS}")
+    table = "\n".join(lines)
+    readme.write_text(f"{before}{begin}\n\n{table}\n\n{end}{after}", encoding="utf-8")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     result = Path(__file__).with_suffix(".json")
     parser.add_argument("--quick", action="store_true", help="measure little: only a smoke test")
     parser.add_argument("--json", metavar="FILE", type=Path, default=result, help="write JSON here")
-    parser.add_argument("--rst", metavar="FILE", type=Path, help="write a table in RST here")
+    parser.add_argument("--readme", metavar="FILE", type=Path, help="put the table into this file")
     parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.worker:
@@ -354,8 +376,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     print("\n".join(aligned([HEADER, *table])))
     content = {"machine": machine(), "quick": arguments.quick, "rows": [*map(asdict, rows)]}
     arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    if arguments.rst:
-        arguments.rst.write_text("\n".join(rst_table(table)) + "\n", encoding="utf-8")
+    if arguments.readme:
+        put_into(arguments.readme, rst_table(table))
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def _leftovers(root: str, depth: int = DEPTH) -> Iterator[Problem]:
 
 
 def _package_problems(package: Package) -> Iterator[Problem]:
-    path = package.path
+    path = str(package.path)
     if package.problem:
         mend = f"edit {pjoin(path, CONFIG)}; it needs [DEFAULT] and a line 'version = 0.1'"
         yield Problem("malformed package", path, package.problem, mend)

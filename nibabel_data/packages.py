@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from os.path import join as pjoin
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import ini
@@ -35,23 +36,23 @@ class Package:
     ----------
     relpath : str
         Its directory below the root, with forward slashes.
-    path : str
+    path : pathlib.Path
         Its directory.
     version : DataVersion or None
         Its version; None if `problem` is not empty.
     root : Root
         The root, with its origin.
-    shadowed_by : str or None
+    shadowed_by : pathlib.Path or None
         The directory of the copy that is found in place of this one.
     problem : str
         Why it cannot be used; empty if it can.
     """
 
     relpath: str
-    path: str
+    path: Path
     version: DataVersion | None
     root: Root
-    shadowed_by: str | None = None
+    shadowed_by: Path | None = None
     problem: str = ""
 
     def datasource(self) -> VersionedDatasource:
@@ -84,7 +85,7 @@ def iter_packages(data_path: DataPath | None = None) -> Iterator[Package]:
     >>> [package.relpath for package in iter_packages('examples/nipy-examplepkg')]
     ['nipy/examplepkg']
     """
-    first: dict[str, str] = {}
+    first: dict[str, Path] = {}
     for root in search_path(data_path):
         if root.path is None or root.state != "searched":
             continue
@@ -101,10 +102,10 @@ def iter_packages(data_path: DataPath | None = None) -> Iterator[Package]:
             except ConfigError as error:
                 line = f" line {error.line}" if error.line else ""
                 problem = f"malformed {CONFIG}{line}: {error.problem}"
-            shadow = first.get(relpath)
+            path, shadow = Path(directory), first.get(relpath)
             if version is not None and shadow is None:
-                first[relpath] = directory
-            yield Package(relpath, directory, version, root, shadow, problem)
+                first[relpath] = path
+            yield Package(relpath, path, version, root, shadow, problem)
 
 
 def package_names(roots: Iterable[str | os.PathLike[str]]) -> list[str]:

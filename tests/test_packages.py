@@ -29,7 +29,7 @@ def test_every_package_with_its_shadow(make_package: MakePackage, tmp_path: Path
         ("nipy/templates", "0.4", True, False),
     ]
     assert found[0].problem.startswith("malformed config.ini line 1: ")
-    assert found[4].shadowed_by == str(one / "nipy" / "templates")
+    assert found[4].shadowed_by == one / "nipy" / "templates"
     assert str(found[4].root.path) == str(two)
     assert found[1].datasource() == VersionedDatasource(one / "nipy" / "templates")
     with pytest.raises(DataError):

@@ -42,7 +42,7 @@ def list_packages(arguments: argparse.Namespace) -> int:
         print("\n".join(dict.fromkeys(p.relpath for p in packages if not p.problem)))
     elif packages:
         rows = [
-            (p.relpath, str(p.version or "-"), p.path, str(p.root.origin), _note(p))
+            (p.relpath, str(p.version or "-"), str(p.path), str(p.root.origin), _note(p))
             for p in packages
         ]
         colours = ["red" if p.problem else "dim" if p.shadowed_by else "" for p in packages]
@@ -106,9 +106,9 @@ def _package_dict(package: Package) -> dict[str, object]:
     return {
         "relpath": package.relpath,
         "version": None if package.version is None else str(package.version),
-        "path": package.path,
+        "path": str(package.path),
         "root": str(package.root.path),
         "origin": _origin_dict(package.root.origin),
-        "shadowed_by": package.shadowed_by,
+        "shadowed_by": None if package.shadowed_by is None else str(package.shadowed_by),
         "problem": package.problem,
     }
