@@ -43,7 +43,6 @@ html_theme = "alabaster"
 html_title = f"nibabel-data {release}"
 html_theme_options = {
     "description": "Finds, checks and shows the data that neuroscience code needs",
-    "fixed_sidebar": True,
     "page_width": "1080px",
     "sidebar_width": "230px",
     "show_powered_by": False,

@@ -1,6 +1,6 @@
 """Run the code blocks of the documentation that are not Python, as doctests among the others.
 
-Sphinx runs ``>>>`` blocks.  This extension makes the ``code-block`` directive hand it the others:
+This extension makes the ``code-block`` directive hand them to Sphinx's doctest builder:
 
 * in a ``console`` block each line ``$ command`` is run, and its output compared with what follows.
   A command must succeed, unless the block says ``:status: N``: then its last one ends with N;
@@ -31,7 +31,6 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 HOME = "/home/ana"
 SETUP = "from shellblocks import Scene; scene = Scene(); sh, write = scene.sh, scene.write"
 CLEANUP = "scene.close()"
-
 _ROOTED = re.compile(r"(?<![\w.~/}-])/(?=(?:etc/nipy|home|shared|opt)\b)")
 _SET = {
     "COLUMNS": "80",
@@ -57,7 +56,7 @@ class Scene:
             del os.environ[name]
         os.environ.update(_SET, HOME=root + HOME, TMPDIR=root, XDG_DATA_DIRS=root + "/opt/share")
         os.environ["NIPY_SYSTEM_DIR"] = root + "/etc/nipy"
-        os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+        os.environ["PATH"] = os.path.dirname(sys.executable) + ":" + os.environ["PATH"]
         os.chdir(root + HOME)
 
     def close(self) -> None:
@@ -87,8 +86,7 @@ class Scene:
     def sh(self, command: str, status: int = 0) -> None:
         """Run a command, print what it prints, and keep its directory and its exports."""
         state = Path(self.root, "state")
-        keep = f"status=$?; {{ pwd; env -0; }} >{state}; exit $status"
-        script = f"exec 2>&1\n{self._real(command)}\n{keep}"
+        script = f"exec 2>&1\n{self._real(command)}\nx=$?; {{ pwd; env -0; }} >{state}; exit $x"
         done = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, encoding="utf-8")
         directory, _, variables = state.read_text(encoding="utf-8").partition("\n")
         os.chdir(directory)
@@ -127,9 +125,8 @@ class TestedBlock(CodeBlock):
             test = f">>> write({self.options['caption']!r}, {text!r})\n"
         else:
             raise self.error("a code block must be a test, or say ':untested: why'")
-        for block in (block for node in shown for block in node.findall(nodes.literal_block)):
-            marks = {"testnodetype": "doctest", "groups": ["default"], "options": {}}
-            block.attributes.update(marks, test=test)
+        marks = {"testnodetype": "doctest", "groups": ["default"], "options": {}, "test": test}
+        next(shown[0].findall(nodes.literal_block)).attributes.update(marks)
         return shown
 
 

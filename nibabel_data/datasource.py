@@ -195,7 +195,7 @@ class Datasource:
         import difflib
 
         wanted = os.path.relpath(filename, self.base_path)
-        message = f"no file {wanted!r} in {self!r} at {self.base_path}"
+        message = f"no file {wanted!r} in the package at {self.base_path}"
         try:
             names = self.list_files(absent=True)
         except DataError as error:

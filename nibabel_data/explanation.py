@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import ini
 from .datasource import CONFIG, read_version
-from .definition import version_suits
+from .definition import DEFAULT_INSTALL_HINT, version_suits
 from .errors import ConfigError
 from .packagedef import PackageDef
 from .packages import package_names
@@ -68,7 +68,7 @@ class Explanation:
     findings : tuple of Finding
         One for each root, in the order of the search.
     near : tuple of str
-        Packages of a similar name, where none was found.
+        Packages of a similar name, where none of this name is there.
     """
 
     definition: PackageDef
@@ -98,26 +98,24 @@ class Explanation:
             steps.append(f"Did you mean {' or '.join(self.near)}?")
         if asked.name:
             steps.append(f'You may need the package "{asked.name}".')
-        if asked.install_hint:
+        if asked.install_hint and asked.install_hint != DEFAULT_INSTALL_HINT:
             steps.append(asked.install_hint)
         steps.append(f"Next: {self._next_command()}")
         return steps
 
     def _next_command(self) -> str:
-        spec = str(self.definition)
-        again = f"nibabel-data find {_quoted(spec)}"
-        for finding in self.findings:
-            if finding.state == "malformed":
-                return f"mend {pjoin(str(finding.path), CONFIG)}, then\n\n    {again}"
-            if finding.state == "unreadable":
-                return f"ask for permission to read it\n\n    ls -ld {_quoted(str(finding.path))}"
-            if finding.state == "not searched" and finding.root.state in (
-                "malformed",
-                "unreadable",
-            ):
-                return "mend what stands in the way\n\n    nibabel-data doctor"
-        if any(finding.state == "wrong version" for finding in self.findings):
+        again = f"nibabel-data find {_quoted(str(self.definition))}"
+        by_state = {finding.state: finding for finding in reversed(self.findings)}
+        if "malformed" in by_state:
+            config = pjoin(str(by_state["malformed"].path), CONFIG)
+            return f"mend {config}, then\n\n    {again}"
+        if "unreadable" in by_state:
+            path = _quoted(str(by_state["unreadable"].path))
+            return f"ask for permission to read it\n\n    ls -ld {path}"
+        if "wrong version" in by_state:
             return f"install a version {self.definition.wanted}, then\n\n    {again}"
+        if {finding.root.state for finding in self.findings} & {"malformed", "unreadable"}:
+            return "mend what stands in the way\n\n    nibabel-data doctor"
         return (
             f"if you have it, add the directory that holds {self.definition.relpath!r}\n\n"
             "    nibabel-data config add DIRECTORY"
@@ -197,8 +195,8 @@ def explain(pkg_def: Definition, data_path: DataPath | None = None) -> Explanati
                 finding.version,
             )
         findings.append(finding)
-    found = any(finding.state == "found" for finding in findings)
-    near = () if found else _near(asked.relpath, [f.root for f in findings])
+    nowhere = all(finding.state in ("nothing", "not searched") for finding in findings)
+    near = _near(asked.relpath, [f.root for f in findings]) if nowhere else ()
     return Explanation(asked, tuple(findings), near)
 
 
@@ -250,8 +248,8 @@ def _near(relpath: str, roots: list[Root]) -> tuple[str, ...]:
     import difflib
 
     paths = [root.path for root in roots if root.path is not None]
-    names = [name for name in package_names(paths) if name != relpath]
-    near = difflib.get_close_matches(relpath, names, n=3, cutoff=0.6)
+    names = package_names(paths)
+    near = difflib.get_close_matches(relpath, names, n=3, cutoff=0.75)
     last = relpath.rsplit("/", 1)[-1]
     same = [name for name in names if name.rsplit("/", 1)[-1] == last and name not in near]
     return tuple([*near, *same][:3])

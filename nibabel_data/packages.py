@@ -109,7 +109,7 @@ def iter_packages(data_path: DataPath | None = None) -> Iterator[Package]:
 
 
 def package_names(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Return the names of directories that may be packages, not opening any.
+    """Return the names of packages, not opening any, so that they may be malformed.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def package_names(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
     names: dict[str, None] = {}
     for root in roots:
         for relpath, directory in _directories(os.fspath(root), DEPTH):
-            if "/" in relpath or os.path.lexists(pjoin(directory, CONFIG)):
+            if os.path.lexists(pjoin(directory, CONFIG)):
                 names[relpath] = None
             if len(names) >= _MOST_NAMES:
                 return list(names)
