@@ -52,7 +52,7 @@ class Scene:
         self._before = os.environ.copy(), os.getcwd()
         root = self.root = os.path.realpath(tempfile.mkdtemp(prefix="nibabel-data-doc-"))
         shutil.copytree(EXAMPLES, root + HOME + "/examples")
-        for name in [name for name in os.environ if re.match("NIPY|PYTHON|DESTDIR", name)]:
+        for name in [name for name in os.environ if re.match("NIPY|PYTHON|DESTDIR|MAKE|MFLAGS", name)]:
             del os.environ[name]
         os.environ.update(_SET, HOME=root + HOME, TMPDIR=root, XDG_DATA_DIRS=root + "/opt/share")
         os.environ["NIPY_SYSTEM_DIR"] = root + "/etc/nipy"

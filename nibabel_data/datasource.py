@@ -208,7 +208,8 @@ class Datasource:
             return (
                 f"{message}; did you mean {' or '.join(map(repr, list(dict.fromkeys(near))[:3]))}?"
             )
-        return f"{message}; it holds {len(names)} files, which list_files() names"
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        return f"{message}; it holds {', '.join(names[:5]) or 'no file'}{more}"
 
     def __fspath__(self) -> str:
         return self.base_path

@@ -7,11 +7,14 @@ somebody asks (``info``, ``doctor``), never to locate a package.
 from __future__ import annotations
 
 import csv
+import glob
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions
+from itertools import chain
 
 __all__ = ["installed_roots", "owner_of", "system_owner"]
 
@@ -32,8 +35,12 @@ def owner_of(directory: str | os.PathLike[str]) -> str | None:
         The first Python distribution whose RECORD lists a file below it; else the package of the
         system's package manager, as ``name (dpkg)``; None if neither knows it.
     """
-    below = _real(directory) + os.sep
-    for distribution, files in _data_files():
+    place = _real(directory)
+    below = place + os.sep
+    # Those of its own prefix too, which need not be that of the running Python.
+    prefix = place.replace(os.sep, "/").partition("/" + _SHARE)[0]
+    site = glob.glob(os.path.join(glob.escape(prefix), "lib*", "python*", "*-packages"))
+    for distribution, files in chain(_data_files(), _data_files(site)):
         if any((path + os.sep).startswith(below) for path in files):
             return f"{distribution.name} {distribution.version}"
     return system_owner(directory)
@@ -77,9 +84,11 @@ def _real(path: str | os.PathLike[str]) -> str:
     return os.path.realpath(path)
 
 
-def _data_files() -> Iterator[tuple[Distribution, list[str]]]:
+def _data_files(
+    directories: list[str] | None = None,
+) -> Iterator[tuple[Distribution, list[str]]]:
     """Yield each distribution that has files below ``share/nipy``, with their real paths."""
-    for distribution in distributions():
+    for distribution in distributions(path=sys.path if directories is None else directories):
         record = distribution.read_text("RECORD")
         if not record or _SHARE not in record:
             continue

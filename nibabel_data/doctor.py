@@ -30,9 +30,10 @@ class Problem:
     Parameters
     ----------
     kind : str
-        ``malformed ini``, ``odd entry``, ``missing root``, ``unreadable root``,
-        ``malformed package``, ``empty directory``, ``unordered version``, ``dangling link``,
-        ``absent content``, ``unreadable directory``, ``shadowed copy`` or ``out of sight``.
+        ``malformed ini``, ``malformed plug-in``, ``odd entry``, ``missing root``,
+        ``unreadable root``, ``package as root``, ``malformed package``, ``empty directory``,
+        ``unordered version``, ``dangling link``, ``absent content``, ``unreadable directory``,
+        ``shadowed copy`` or ``out of sight``.
     where : str
         The file or directory.
     problem : str
@@ -98,6 +99,11 @@ def _root_problems(root: Root) -> Iterator[Problem]:
         yield Problem("malformed ini", origin.where, line + root.problem, mend)
         return
     path, place = str(root.path), f"{origin}"
+    if origin.kind != "user directory" and os.path.exists(pjoin(path, CONFIG)):
+        mend = f"name the directory above its project in {place}"
+        yield Problem(
+            "package as root", path, f"a package, not a directory of packages ({place})", mend
+        )
     odd = _oddity(path)
     if root.state == "missing" and named and odd:
         yield Problem("odd entry", path, f"{odd} ({place})", f"correct the entry in {place}")
@@ -152,6 +158,10 @@ def _leftovers(root: str, depth: int = DEPTH) -> Iterator[Problem]:
 
 def _package_problems(package: Package) -> Iterator[Problem]:
     path = str(package.path)
+    if "permission" in package.problem:
+        mend = f"ask for permission: ls -ld {shlex.quote(pjoin(path, CONFIG))}"
+        yield Problem("malformed package", path, package.problem, mend)
+        return
     if package.problem:
         mend = f"edit {pjoin(path, CONFIG)}; it needs [DEFAULT] and a line 'version = 0.1'"
         yield Problem("malformed package", path, package.problem, mend)

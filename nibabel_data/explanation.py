@@ -40,8 +40,9 @@ class Finding:
     state : str
         ``found``; ``shadowed`` (good, but another was found before); ``wrong version``;
         ``malformed`` (its ``config.ini``); ``no config.ini``; ``empty`` (a directory without
-        files); ``unreadable``; ``not a directory``; ``nothing``; ``not searched`` (the root
-        itself is not usable).
+        files); ``unreadable``; ``not a directory``; ``too deep`` (the root is the package itself,
+        or a directory on the way to it); ``nothing``; ``not searched`` (the root itself is not
+        usable).
     detail : str
         The same for people, with versions, lines and reasons.
     path : pathlib.Path or None
@@ -94,7 +95,10 @@ class Explanation:
             return []
         asked = self.definition
         steps = []
-        if self.near:
+        inside = [name for name in self.near if asked.relpath.startswith(f"{name}/")]
+        if inside:
+            steps.append(f"{inside[0]} is the package; what follows is a path inside it.")
+        elif self.near:
             steps.append(f"Did you mean {' or '.join(self.near)}?")
         if asked.name:
             steps.append(f'You may need the package "{asked.name}".')
@@ -114,6 +118,13 @@ class Explanation:
             return f"ask for permission to read it\n\n    ls -ld {path}"
         if "wrong version" in by_state:
             return f"install a version {self.definition.wanted}, then\n\n    {again}"
+        for name in self.near:
+            if self.definition.relpath.startswith(f"{name}/"):
+                part = _quoted(self.definition.relpath[len(name) + 1 :])
+                return f"name the two apart\n\n    nibabel-data find {_quoted(name)} {part}"
+        if "too deep" in by_state:
+            above = _root_above(by_state["too deep"].root, self.definition.relpath)
+            return f"name the directory above\n\n    nibabel-data config add {_quoted(above)}"
         if {finding.root.state for finding in self.findings} & {"malformed", "unreadable"}:
             return "mend what stands in the way\n\n    nibabel-data doctor"
         return (
@@ -195,7 +206,8 @@ def explain(pkg_def: Definition, data_path: DataPath | None = None) -> Explanati
                 finding.version,
             )
         findings.append(finding)
-    nowhere = all(finding.state in ("nothing", "not searched") for finding in findings)
+    missing = ("nothing", "too deep", "not searched")
+    nowhere = all(finding.state in missing for finding in findings)
     near = _near(asked.relpath, [f.root for f in findings]) if nowhere else ()
     return Explanation(asked, tuple(findings), near)
 
@@ -214,7 +226,11 @@ def _inspect(root: Root, asked: PackageDef) -> Finding:
         place = f"malformed {CONFIG}" + (f" line {error.line}" if error.line else "")
         return Finding(root, "malformed", f"{place}: {error.problem}", path)
     except OSError as error:
-        return Finding(root, *_without_config(base, error), path)
+        state, detail = _without_config(base, error)
+        above = _root_above(root, asked.relpath) if state == "nothing" else ""
+        if above:
+            state, detail = "too deep", f"not here: it is below {above}, which is to be named"
+        return Finding(root, state, detail, path)
     if not version_suits(version, asked.min_version, asked.version):
         detail = f"version {version}, but {asked.wanted} is needed"
         return Finding(root, "wrong version", detail, path, version)
@@ -244,15 +260,26 @@ def _without_config(base: str, error: OSError) -> tuple[str, str]:
     return "no config.ini", f"a directory without a {CONFIG}"
 
 
+def _root_above(root: Root, relpath: str) -> str:
+    """Return the root that was meant, if `root` leads to the package or part of the way to it."""
+    path, parts = Path(root.path or ""), relpath.split("/")
+    for depth in range(1, len(parts) + 1):
+        here = list(path.parts[-depth:]) == parts[:depth]
+        if here and path.joinpath(*parts[depth:], CONFIG).is_file():
+            return str(path.parents[depth - 1])
+    return ""
+
+
 def _near(relpath: str, roots: list[Root]) -> tuple[str, ...]:
     import difflib
 
     paths = [root.path for root in roots if root.path is not None]
     names = package_names(paths)
-    near = difflib.get_close_matches(relpath, names, n=3, cutoff=0.75)
+    near = [name for name in names if relpath.startswith(f"{name}/")]
+    near += difflib.get_close_matches(relpath, names, n=3, cutoff=0.75)
     last = relpath.rsplit("/", 1)[-1]
     same = [name for name in names if name.rsplit("/", 1)[-1] == last and name not in near]
-    return tuple([*near, *same][:3])
+    return tuple(dict.fromkeys([*near, *same]))[:3]
 
 
 def _quoted(text: str) -> str:

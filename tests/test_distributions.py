@@ -33,6 +33,15 @@ def test_the_owner_is_the_distribution_whose_record_lists_it(
     assert installed_roots() == {str(root): ["lab-data"]}
 
 
+def test_the_owner_is_found_in_the_prefix_of_the_package(
+    make_package: MakePackage, tmp_path: Path
+) -> None:
+    root = make_package("prefix/share/nipy")
+    site = tmp_path / "prefix" / "lib" / "python3.11" / "site-packages"
+    add_distribution(site, ["../../../share/nipy/nipy/templates/config.ini"])
+    assert owner_of(root / "nipy" / "templates") == "lab-data 2.0"
+
+
 def test_a_name_with_a_comma(
     make_package: MakePackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

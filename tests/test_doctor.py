@@ -91,6 +91,28 @@ def test_odd_entries(entry: str, said: str) -> None:
     assert problem.mend == f"correct the entry in {home}/config.ini:2"
 
 
+def test_a_root_that_is_a_package_itself(make_package: MakePackage) -> None:
+    package = make_package() / "nipy" / "templates"
+    problem = the("package as root", diagnose(package))
+    assert problem.where == str(package)
+    home = Path(os.environ["HOME"], ".nipy")
+    home.mkdir()
+    (home / "config.ini").write_text("[DATA]\n")
+    assert diagnose() == []  # the user's directory holds a config.ini of another kind
+
+
+def test_a_package_without_permission(
+    public_tmp: Path, unprivileged: Callable[[], AbstractContextManager[None]]
+) -> None:
+    config = public_tmp / "nipy" / "templates" / "config.ini"
+    config.parent.mkdir(parents=True)
+    config.write_text("[DEFAULT]\nversion = 1\n")
+    config.chmod(0)
+    with unprivileged():
+        problem = the("malformed package", diagnose(public_tmp))
+    assert problem.mend == f"ask for permission: ls -ld {config}"
+
+
 def test_a_relative_root(make_package: MakePackage, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_package()
     monkeypatch.chdir(root.parent)

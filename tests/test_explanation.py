@@ -96,6 +96,21 @@ def test_the_next_command(config: str | None, said: str, make_package: MakePacka
     assert said in explain("nipy/templates>=0.3", root).next_steps()[-1]
 
 
+@pytest.mark.parametrize("deep", ["nipy", "nipy/templates"])
+def test_a_root_that_is_too_deep(deep: str, make_package: MakePackage) -> None:
+    root = make_package()
+    answer = explain("nipy/templates", root / deep)
+    assert answer.findings[0].state == "too deep"
+    assert answer.findings[0].detail == f"not here: it is below {root}, which is to be named"
+    assert answer.next_steps()[-1].endswith(f"nibabel-data config add {root}")
+
+
+def test_a_path_inside_a_package_is_told_apart(make_package: MakePackage) -> None:
+    steps = explain("nipy/templates/ICBM152/T1.nii", make_package()).next_steps()
+    assert steps[0] == "nipy/templates is the package; what follows is a path inside it."
+    assert steps[-1].endswith("nibabel-data find nipy/templates ICBM152/T1.nii")
+
+
 def test_an_ini_that_may_have_named_the_package_is_to_be_mended_first() -> None:
     home = Path(os.environ["HOME"], ".nipy")
     home.mkdir()

@@ -44,7 +44,8 @@ def demo(arguments: argparse.Namespace) -> int:
         else:
             assert example is not None
             relpath, parts = "nipy/examplepkg", ("image.nii.gz",)
-            _step(f"lay out the example package {relpath} (nilearn with its brain is not here)")
+            why = "as asked" if arguments.example else "nilearn with its brain is not here"
+            _step(f"lay out the example package {relpath} ({why})")
             shutil.copytree(example, root / relpath)
         _step(f"point the search path there: NIPY_DATA_PATH={root}")
         os.environ["NIPY_DATA_PATH"] = str(root)

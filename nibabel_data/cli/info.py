@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..about import citation, licence
+from ..definition import read
 from ..distributions import owner_of
 from ..files import human_size, walk_files
 from ..locate import make_datasource
@@ -23,7 +24,7 @@ def info(arguments: argparse.Namespace) -> int:
     files = list(walk_files(package.base_path))
     total = sum(size for _, _, size in files)
     facts = {
-        "package": arguments.spec,
+        "package": read(arguments.spec)[0],
         "version": str(package.version),
         "place": package.base_path,
         "origin": str(package.origin),

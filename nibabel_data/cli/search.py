@@ -39,7 +39,8 @@ def list_packages(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json([_package_dict(package) for package in packages])
     elif arguments.names:
-        print("\n".join(dict.fromkeys(p.relpath for p in packages if not p.problem)))
+        for name in dict.fromkeys(p.relpath for p in packages if not p.problem):
+            print(name)
     elif packages:
         rows = [
             (p.relpath, str(p.version or "-"), str(p.path), str(p.root.origin), _note(p))
@@ -82,8 +83,11 @@ def require(arguments: argparse.Namespace) -> int:
         print_json([answer.to_dict() for answer in answers])
         return 1 if missing else 0
     for answer in answers:
-        mark = paint("missing", "red") if answer.found is None else paint("ok", "green")
-        print(f"{mark}: {answer.headline()}")
+        if answer.found is None:
+            print(f"{paint('missing', 'red')}: {answer.definition}")
+        else:
+            print(f"{paint('ok', 'green')}: {answer.headline()}")
+    sys.stdout.flush()
     for answer in missing:
         print(f"\n{answer.text()}", file=sys.stderr)
     return 1 if missing else 0
