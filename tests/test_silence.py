@@ -29,6 +29,13 @@ sys.addaudithook(watch)
 """
 
 
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep coverage, which loads modules and writes files, out of the processes that are watched."""
+    for name in [name for name in os.environ if name.startswith("COV")]:
+        monkeypatch.delenv(name)
+
+
 @pytest.fixture
 def root(make_package: MakePackage, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = make_package(files=("a.txt", "LICENSE"))
