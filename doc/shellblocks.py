@@ -52,7 +52,8 @@ class Scene:
         self._before = os.environ.copy(), os.getcwd()
         root = self.root = os.path.realpath(tempfile.mkdtemp(prefix="nibabel-data-doc-"))
         shutil.copytree(EXAMPLES, root + HOME + "/examples")
-        for name in [name for name in os.environ if re.match("NIPY|PYTHON|DESTDIR|MAKE|MFLAGS", name)]:
+        foreign = re.compile("NIPY|PYTHON|DESTDIR|MAKE|MFLAGS")
+        for name in filter(foreign.match, list(os.environ)):
             del os.environ[name]
         os.environ.update(_SET, HOME=root + HOME, TMPDIR=root, XDG_DATA_DIRS=root + "/opt/share")
         os.environ["NIPY_SYSTEM_DIR"] = root + "/etc/nipy"

@@ -6,6 +6,7 @@ somebody asks (``info``, ``doctor``), never to locate a package.
 
 from __future__ import annotations
 
+import base64
 import csv
 import glob
 import os
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions
 from itertools import chain
 
-__all__ = ["installed_roots", "owner_of", "system_owner"]
+__all__ = ["installed_roots", "owner_of", "recorded_hashes", "system_owner"]
 
 _SHARE = "share/nipy/"
 
@@ -35,15 +36,54 @@ def owner_of(directory: str | os.PathLike[str]) -> str | None:
         The first Python distribution whose RECORD lists a file below it; else the package of the
         system's package manager, as ``name (dpkg)``; None if neither knows it.
     """
+    owner = _owner(directory)
+    if owner is not None:
+        return f"{owner[0].name} {owner[0].version}"
+    return system_owner(directory)
+
+
+def recorded_hashes(directory: str | os.PathLike[str]) -> tuple[str, dict[str, str]] | None:
+    """Return what the RECORD of the distribution that owns a package says of its files.
+
+    Parameters
+    ----------
+    directory : str or os.PathLike
+        The package's directory.
+
+    Returns
+    -------
+    (str, dict) or None
+        The distribution, as ``name version``, and SHA-256 by path below the directory, with
+        forward slashes; None if no Python distribution owns it.
+    """
+    owner = _owner(directory)
+    if owner is None:
+        return None
+    distribution, files = owner
+    below = _real(directory) + os.sep
+    hashes = {
+        path[len(below) :].replace(os.sep, "/"): _hexadecimal(recorded)
+        for path, recorded in files.items()
+        if path.startswith(below) and recorded.startswith("sha256=")
+    }
+    return f"{distribution.name} {distribution.version}", hashes
+
+
+def _hexadecimal(recorded: str) -> str:
+    digest = recorded.removeprefix("sha256=")
+    return base64.urlsafe_b64decode(digest + "=" * (-len(digest) % 4)).hex()
+
+
+def _owner(directory: str | os.PathLike[str]) -> tuple[Distribution, dict[str, str]] | None:
     place = _real(directory)
     below = place + os.sep
     # Those of its own prefix too, which need not be that of the running Python.
     prefix = place.replace(os.sep, "/").partition("/" + _SHARE)[0]
     site = glob.glob(os.path.join(glob.escape(prefix), "lib*", "python*", "*-packages"))
     for distribution, files in chain(_data_files(), _data_files(site)):
-        if any((path + os.sep).startswith(below) for path in files):
-            return f"{distribution.name} {distribution.version}"
-    return system_owner(directory)
+        if any(path.startswith(below) for path in files):
+            return distribution, files
+    return None
 
 
 def system_owner(directory: str | os.PathLike[str]) -> str | None:
@@ -86,19 +126,25 @@ def _real(path: str | os.PathLike[str]) -> str:
 
 def _data_files(
     directories: list[str] | None = None,
-) -> Iterator[tuple[Distribution, list[str]]]:
-    """Yield each distribution that has files below ``share/nipy``, with their real paths."""
+) -> Iterator[tuple[Distribution, dict[str, str]]]:
+    """Yield each distribution that has files below ``share/nipy``: real path, recorded hash."""
     for distribution in distributions(path=sys.path if directories is None else directories):
         record = distribution.read_text("RECORD")
         if not record or _SHARE not in record:
             continue
         lines = [line for line in record.splitlines() if _SHARE in line]
-        files = []
+        files = {}
         for row in csv.reader(lines):
-            path = _real(str(distribution.locate_file(row[0])))
+            path = _located(str(distribution.locate_file(row[0])))
             if not os.path.lexists(path):
                 # pip --target and Debian write paths that lead elsewhere: the suffix holds.
-                base = _real(str(distribution.locate_file("")))
-                path = _real(os.path.join(base, _SHARE, row[0].partition(_SHARE)[2]))
-            files.append(path)
+                base = str(distribution.locate_file(""))
+                path = _located(os.path.join(base, _SHARE, row[0].partition(_SHARE)[2]))
+            files[path] = row[1] if len(row) > 1 else ""
         yield distribution, files
+
+
+def _located(path: str) -> str:
+    """Return the path with its directory, but not the file itself, resolved."""
+    directory, name = os.path.split(path)
+    return os.path.join(_real(directory), name)

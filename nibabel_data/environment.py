@@ -11,7 +11,14 @@ from __future__ import annotations
 import os
 from os.path import join as pjoin
 
-__all__ = ["expand", "get_home_dir", "get_nipy_system_dir", "get_nipy_user_dir", "system_dirs"]
+__all__ = [
+    "cache_dir",
+    "expand",
+    "get_home_dir",
+    "get_nipy_system_dir",
+    "get_nipy_user_dir",
+    "system_dirs",
+]
 
 
 def expand(path: str) -> str:
@@ -110,3 +117,30 @@ def system_dirs() -> list[str]:
 
         directories.insert(0, platformdirs.site_config_dir("nipy", appauthor=False))
     return directories
+
+
+def cache_dir() -> str:
+    """Return the directory for what this library can make again, which may not exist.
+
+    That is ``NIBABEL_DATA_CACHE`` if set and not empty, else the user's cache directory as
+    `platformdirs` names it (``~/.cache/nibabel-data`` on Linux).  What was fetched for packages
+    that cannot be written lies there, and what is known of verified files.
+
+    Returns
+    -------
+    str
+        The directory.
+
+    Examples
+    --------
+    >>> os.environ['NIBABEL_DATA_CACHE'] = '/scratch/me/nibabel-data'
+    >>> cache_dir() == os.path.abspath('/scratch/me/nibabel-data')
+    True
+    >>> del os.environ['NIBABEL_DATA_CACHE']
+    """
+    chosen = os.environ.get("NIBABEL_DATA_CACHE")
+    if chosen:
+        return os.path.abspath(expand(chosen))
+    import platformdirs
+
+    return platformdirs.user_cache_dir("nibabel-data", appauthor=False)

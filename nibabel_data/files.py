@@ -13,11 +13,18 @@ from os.path import join as pjoin
 
 from .errors import DataError
 
-__all__ = ["annex_command", "content_state", "escapes", "human_size", "walk_files"]
+__all__ = [
+    "annex_command",
+    "content_state",
+    "escapes",
+    "human_size",
+    "walk_files",
+    "walk_status",
+]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
 
 def escapes(*parts: str) -> bool:
@@ -119,6 +126,29 @@ def walk_files(base: str, *, hidden: bool = False) -> Iterator[tuple[str, str, i
     DataError
         If `base` or a directory below it cannot be read.
     """
+    for relative, state, status in walk_status(base, hidden=hidden):
+        yield relative, state, 0 if status is None or state != "file" else status.st_size
+
+
+def walk_status(
+    base: str, *, hidden: bool = False, without: Container[str] = ()
+) -> Iterator[tuple[str, str, os.stat_result | None]]:
+    """Yield what `walk_files` does, with the whole status in place of the size.
+
+    Parameters
+    ----------
+    base, hidden
+        As for `walk_files`.
+    without : container of str, optional
+        Names that are left out, with what lies below them.
+
+    Yields
+    ------
+    relative, state : str
+        As from `walk_files`.
+    status : os.stat_result or None
+        None if the content is not here.
+    """
     pending = [""]
     while pending:
         inside = pending.pop()
@@ -132,27 +162,28 @@ def walk_files(base: str, *, hidden: bool = False) -> Iterator[tuple[str, str, i
             raise DataError(f"cannot list {pjoin(base, inside)}: {reason}") from error
         here = []
         for entry in entries:
-            if entry.name.startswith(".") and not hidden:
+            name = entry.name
+            if name in without or (name[0] == "." and not hidden):
                 continue
-            relative = pjoin(inside, entry.name)
+            relative = f"{inside}{os.sep}{name}" if inside else name
             if entry.is_dir(follow_symlinks=False):
                 pending.append(relative)
             else:
                 here.append((relative, entry))
         for relative, entry in reversed(here):
-            state, size = _state_and_size(entry)
+            state, status = _state_and_status(entry)
             if state != "directory":
-                yield relative, state, size
+                yield relative, state, status
 
 
-def _state_and_size(entry: os.DirEntry[str]) -> tuple[str, int]:
+def _state_and_status(entry: os.DirEntry[str]) -> tuple[str, os.stat_result | None]:
     try:
         status = entry.stat()
     except OSError:
-        return content_state(entry.path), 0
+        return content_state(entry.path), None
     if stat.S_ISREG(status.st_mode):
-        return "file", status.st_size
-    return ("directory" if stat.S_ISDIR(status.st_mode) else "other"), 0
+        return "file", status
+    return ("directory" if stat.S_ISDIR(status.st_mode) else "other"), status
 
 
 def human_size(size: float) -> str:

@@ -31,7 +31,7 @@ sys.addaudithook(watch)
 
 @pytest.fixture(autouse=True)
 def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep coverage, which loads modules and writes files, out of the processes that are watched."""
+    """Keep coverage, which loads modules and writes files, out of what is watched."""
     for name in [name for name in os.environ if name.startswith("COV")]:
         monkeypatch.delenv(name)
 

@@ -1,0 +1,237 @@
+"""``manifest-sha256.txt``: the hash of every file of a package, in the package.
+
+The form is that of BagIt (RFC 8493, section 2.1.3), which is also what ``sha256sum`` writes: so
+``sha256sum -c manifest-sha256.txt`` verifies a package without this library.  One line a file,
+sorted: the hash, two spaces, the path with forward slashes.  Names that this form cannot hold
+(with a line break or a backslash) are refused, as Windows refuses most of them anyway.
+
+Source: https://www.rfc-editor.org/rfc/rfc8493#section-2.1.3
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from os.path import join as pjoin
+
+from ..errors import ConfigError, DataError
+from ..files import walk_status
+
+__all__ = [
+    "LEFT_OUT",
+    "MANIFEST",
+    "hash_file",
+    "hash_files",
+    "manifest_text",
+    "package_files",
+    "parse_manifest",
+    "read_manifest",
+    "tree_hash",
+    "workers",
+]
+
+MANIFEST = "manifest-sha256.txt"
+
+LEFT_OUT = frozenset(
+    {".git", ".gitattributes", ".gitmodules", ".datalad", ".hg", ".svn", ".DS_Store"}
+    | {"Thumbs.db", "__pycache__"}
+)
+"""Names that are never part of a package: of version control, and of file managers."""
+
+LARGEST = 1 << 28
+"""Bytes; a larger manifest is none."""
+
+_LINE = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(.+)")
+
+
+def package_files(base: str) -> list[tuple[str, str, os.stat_result | None]]:
+    """Return the files of a package, sorted, without `LEFT_OUT`.
+
+    Parameters
+    ----------
+    base : str
+        The package's directory.
+
+    Returns
+    -------
+    list of (str, str, os.stat_result or None)
+        Path with forward slashes, state and status, as from `nibabel_data.files.walk_status`; the
+        manifest itself is not among them.
+
+    Raises
+    ------
+    DataError
+        If the directory cannot be read.
+    """
+    found = walk_status(base, hidden=True, without=LEFT_OUT)
+    if os.sep != "/":
+        found = ((path.replace(os.sep, "/"), *rest) for path, *rest in found)  # type: ignore[misc]
+    return [file for file in found if file[0] != MANIFEST]
+
+
+def hash_file(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file; it is read in pieces, so that its size does not matter.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def workers(jobs: int | None) -> int:
+    """Return how many threads hash at a time: `jobs`, or one for each processor."""
+    if jobs is not None:
+        return max(1, jobs)
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+def hash_files(base: str, paths: Iterable[str], jobs: int | None = None) -> dict[str, str]:
+    """Return the hash of each of several files of a package.
+
+    Parameters
+    ----------
+    base : str
+        The package's directory.
+    paths : iterable of str
+        Paths below it, with forward slashes.
+    jobs : int, optional
+        How many threads; by default one for each processor.
+
+    Returns
+    -------
+    dict
+        Hash by path, in the order of `paths`.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read.
+    """
+    names = list(paths)
+
+    def hash_one(name: str) -> str:
+        path = pjoin(base, *name.split("/"))
+        try:
+            return hash_file(path)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise DataError(f"cannot read {path}: {reason}") from error
+
+    # Hashing large pieces releases the interpreter's lock, so that threads use every processor.
+    with ThreadPoolExecutor(workers(jobs)) as pool:
+        return dict(zip(names, pool.map(hash_one, names), strict=True))
+
+
+def manifest_text(hashes: Mapping[str, str]) -> str:
+    """Return the text of a manifest.
+
+    Parameters
+    ----------
+    hashes : mapping
+        Hash by path, with forward slashes.
+
+    Raises
+    ------
+    DataError
+        If a path cannot stand in a manifest.
+
+    Examples
+    --------
+    >>> print(manifest_text({'b': 'f' * 64, 'a': '0' * 64}), end='')
+    0000000000000000000000000000000000000000000000000000000000000000  a
+    ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff  b
+    """
+    for path in hashes:
+        if any(letter in path for letter in "\n\r\\") or not _is_text(path):
+            raise DataError(f"the file name {path!r} cannot stand in a manifest; rename the file")
+    return "".join(f"{hashes[path]}  {path}\n" for path in sorted(hashes))
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def parse_manifest(text: str, place: str) -> dict[str, str]:
+    """Return hash by path of a manifest's text.
+
+    Parameters
+    ----------
+    text : str
+        The content.
+    place : str
+        The file, for the error.
+
+    Raises
+    ------
+    ConfigError
+        If a line is no line of a manifest, names a file outside the package, or one twice.
+
+    Examples
+    --------
+    >>> parse_manifest('0' * 64 + '  a/b', 'm.txt')['a/b'][:4]
+    '0000'
+    """
+    hashes: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        match = _LINE.fullmatch(line.rstrip("\r"))
+        if match is None:
+            raise ConfigError(place, number, "not a line of a manifest: 'HASH  PATH' is needed")
+        path = match[2].removeprefix("./")
+        if path.startswith("/") or ".." in path.split("/") or "\0" in path:
+            raise ConfigError(place, number, f"a path outside the package: {path!r}")
+        if path in hashes:
+            raise ConfigError(place, number, f"a second line for {path!r}")
+        hashes[path] = match[1].lower()
+    return hashes
+
+
+def read_manifest(base: str) -> dict[str, str] | None:
+    """Return hash by path of a package's manifest; None if it has none.
+
+    Raises
+    ------
+    ConfigError
+        If the manifest is malformed or cannot be read.
+    """
+    path = pjoin(base, MANIFEST)
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError:
+        raise ConfigError(path, None, "not UTF-8 text") from None
+    except OSError as error:
+        raise ConfigError(path, None, (error.strerror or str(error)).lower()) from None
+    if len(text) > LARGEST:
+        raise ConfigError(path, None, "too long for a manifest")
+    return parse_manifest(text, path)
+
+
+def tree_hash(hashes: Mapping[str, str]) -> str:
+    """Return one hash that stands for all files of a package: that of its manifest's text.
+
+    Examples
+    --------
+    >>> tree_hash({}) == hashlib.sha256(b'').hexdigest()
+    True
+    """
+    return hashlib.sha256(manifest_text(hashes).encode()).hexdigest()
