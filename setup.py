@@ -32,6 +32,12 @@ class BuildWithExample(build_py):
             target = Path(self.build_lib, "nibabel_data", "example", "nipy")
             shutil.copytree(EXAMPLE, target, dirs_exist_ok=True)
 
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """Return every file that was built, the example's too."""
+        built = Path(self.build_lib, "nibabel_data", "example")
+        files: list[str] = super().get_outputs(include_bytecode)
+        return files + [str(path) for path in built.rglob("*") if path.is_file()]
+
 
 class InstallAndCheck(install):
     """Install, then say which data packages are not there yet."""

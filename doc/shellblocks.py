@@ -52,11 +52,12 @@ class Scene:
         self._before = os.environ.copy(), os.getcwd()
         root = self.root = os.path.realpath(tempfile.mkdtemp(prefix="nibabel-data-doc-"))
         shutil.copytree(EXAMPLES, root + HOME + "/examples")
-        foreign = re.compile("NIPY|PYTHON|DESTDIR|MAKE|MFLAGS")
+        foreign = re.compile("NIPY|NIBABEL|XDG|PYTHON|DESTDIR|MAKE|MFLAGS")
         for name in filter(foreign.match, list(os.environ)):
             del os.environ[name]
         os.environ.update(_SET, HOME=root + HOME, TMPDIR=root, XDG_DATA_DIRS=root + "/opt/share")
         os.environ["NIPY_SYSTEM_DIR"] = root + "/etc/nipy"
+        os.makedirs(root + "/etc/nipy")
         os.environ["PATH"] = os.path.dirname(sys.executable) + ":" + os.environ["PATH"]
         os.chdir(root + HOME)
 

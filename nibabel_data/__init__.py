@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from .roots import Root as Root
     from .searchpath import get_data_path as get_data_path
     from .searchpath import search_path as search_path
+    from .used import UsedData as UsedData
+    from .used import used_data as used_data
     from .version import DataVersion as DataVersion
 
 __version__ = "0.1.0"
@@ -64,6 +66,7 @@ _HOME = {
     "Package": "packages",
     "PackageDef": "packagedef",
     "Root": "roots",
+    "UsedData": "used",
     "VersionError": "errors",
     "VersionedDatasource": "datasource",
     "datasource_or_bomber": "locate",
@@ -77,6 +80,7 @@ _HOME = {
     "make_datasource": "locate",
     "require": "required",
     "search_path": "searchpath",
+    "used_data": "used",
 }
 
 __all__ = [*_HOME, "__version__"]

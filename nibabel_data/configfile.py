@@ -7,13 +7,13 @@ The new text is read back before it replaces the old, in one rename.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import ini
+from .atomic import replace_file
 from .environment import expand, get_nipy_user_dir, system_dirs
 from .errors import DataError
 from .searchpath import data_entries
@@ -70,16 +70,19 @@ def add_data_path(
         If `path` cannot be written in an ini file, or the file there is malformed (it is left as
         it is), or cannot be written.
     """
-    directory = _representable(os.path.abspath(expand(os.fspath(path))))
+    if not os.fspath(path):
+        raise DataError("the directory is an empty text (a shell variable that is not set?)")
+    directory = _representable(_made_absolute(expand(os.fspath(path))))
     target = _target(system)
     if destdir:
-        target = os.path.join(os.path.abspath(destdir), os.path.relpath(target, os.sep))
-    # Through a link, so that what it leads to is edited and the link stays.
-    target = os.path.realpath(target)
+        target = _below(_made_absolute(os.fspath(destdir)), target)
+    else:
+        target = os.path.realpath(target)  # a link stays, what it leads to is edited
+    folder = os.path.dirname(target)
     try:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with _one_writer(os.path.dirname(target)):
-            return _add(target, directory)
+        _make_folders(folder, everybody=system is not None)
+        with _one_writer(folder):
+            return _add(target, directory, everybody=system is not None)
     except OSError as error:
         raise DataError(
             f"cannot write {target}: {(error.strerror or str(error)).lower()}"
@@ -87,20 +90,62 @@ def add_data_path(
         ) from error
 
 
-def _add(target: str, directory: str) -> Change:
-    mode = 0o666 & ~_umask()
+def _made_absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except OSError as error:
+        raise DataError(f"{path!r} is relative, and there is no working directory") from error
+
+
+def _below(destdir: str, target: str) -> str:
+    """Return the target below a staging directory; refuse one that a link leads out of it."""
+    staged = os.path.realpath(destdir + os.path.splitdrive(target)[1])
+    if not staged.startswith(os.path.realpath(destdir) + os.sep):
+        raise DataError(f"a link below {destdir} leads out of it, to {staged}: nothing was written")
+    return staged
+
+
+def _make_folders(folder: str, *, everybody: bool) -> None:
+    """Make a directory and those above it; for the system's, let everybody enter what is made."""
+    missing = []
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    for path in reversed(missing):
+        with suppress(FileExistsError):
+            os.mkdir(path)
+        if everybody:
+            os.chmod(path, 0o755)
+
+
+def _add(target: str, directory: str, *, everybody: bool) -> Change:
     try:
         text, _ = ini.read_text(target)
-        mode = os.stat(target).st_mode & 0o7777
+        protected = not os.stat(target).st_mode & 0o222
     except FileNotFoundError:
-        text = ""
-    if any(expand(entry) == directory for entry, _ in data_entries(text, target)):
+        text, protected = "", False
+    entries = [entry for entry, _ in data_entries(text, target)]
+    if any(expand(entry) == directory for entry in entries):
         return Change(Path(target), directory, False)
+    if protected:
+        raise DataError(f"{target} is write-protected; allow it with: chmod u+w {target}")
     changed = _with_entry(text, target, directory.replace("%", "%%"))
-    if directory not in [expand(entry) for entry, _ in data_entries(changed, target)]:
+    if [entry for entry, _ in data_entries(changed, target)] != [*entries, directory]:
         raise DataError(f"{target} has a form that cannot be edited; add {directory} by hand")
-    _replace(target, changed, mode)
+    replace_file(target, _in_form_of(target, changed), everybody=everybody)
     return Change(Path(target), directory, True)
+
+
+def _in_form_of(target: str, text: str) -> bytes:
+    """Return the text with the line ends and the byte order mark that the file has."""
+    try:
+        with open(target, "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        content = b""
+    if b"\r\n" in content:
+        text = text.replace("\n", "\r\n")
+    return text.encode("utf-8-sig" if content.startswith(b"\xef\xbb\xbf") else "utf-8")
 
 
 def _with_entry(text: str, target: str, entry: str) -> str:
@@ -117,13 +162,11 @@ def _with_entry(text: str, target: str, entry: str) -> str:
         lines.insert(at + 1, f"path = {value}")
         return "\n".join(lines)
     value, line = sections["DATA"]["path"]
-    last = line - 1
-    for piece in value.split("\n")[1:]:  # the value goes on over these lines
-        last += 1
-        while last < len(lines) - 1 and piece not in lines[last]:
-            last += 1
-    separator = os.pathsep if value else " "
-    lines[last] = lines[last].rstrip() + separator + entry
+    last = ini.value_lines(text, line, value)[-1] - 1
+    if value.rstrip().endswith(("'", '"')):  # what is quoted as a whole takes nothing behind it
+        lines.insert(last + 1, f"    {entry}")
+    else:
+        lines[last] = lines[last].rstrip() + (os.pathsep if value else " ") + entry
     return "\n".join(lines)
 
 
@@ -142,6 +185,8 @@ def _representable(directory: str) -> str:
 
 def _target(system: str | None) -> str:
     if system is None:
+        if not os.path.isabs(get_nipy_user_dir()):
+            raise DataError("there is no home directory; set NIPY_USER_DIR")
         return os.path.join(get_nipy_user_dir(), "config.ini")
     name = system.removesuffix(".ini")
     if not name or name.startswith(".") or os.path.basename(name) != name or "\0" in name:
@@ -150,12 +195,6 @@ def _target(system: str | None) -> str:
     if not directories:
         raise DataError("this system has no directory for NIPY configuration")
     return os.path.join(directories[0], name + ".ini")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 @contextmanager
@@ -173,17 +212,3 @@ def _one_writer(directory: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _replace(target: str, text: str, mode: int) -> None:
-    descriptor, staged = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".", suffix=".tmp")
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(staged, mode)
-        os.replace(staged, target)
-    except BaseException:
-        os.unlink(staged)
-        raise

@@ -6,8 +6,9 @@ import os
 from os.path import join as pjoin
 
 from . import ini
+from .environment import absolute
 from .errors import ConfigError, DataError, MissingFileError, VersionError
-from .files import annex_command, content_state, escapes, walk_files
+from .files import annex_command, content_state, escapes, is_pointer, walk_files
 from .version import DataVersion
 
 __all__ = ["CONFIG", "Datasource", "VersionedDatasource", "read_version"]
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
     import configparser
     from pathlib import Path
 
+    from .package.download import Progress
     from .roots import Origin
     from .searchpath import RawRoot
 
 CONFIG = "config.ini"
 """The file that makes a directory a data package."""
+
+MOST_COMPARED = 2000
+"""A spelling is not compared with more names than these."""
 
 
 class Datasource:
@@ -44,6 +49,9 @@ class Datasource:
     ...     '/data/templates', 'ICBM152', 'T1.nii.gz')
     True
     """
+
+    _thin = False
+    """Whether files that are not here may have been fetched, and lie in the overlay."""
 
     def __init__(self, base_path: str | os.PathLike[str]) -> None:
         self.base_path = os.fspath(base_path)
@@ -77,9 +85,14 @@ class Datasource:
         nibabel_data.errors.DataError: '../etc/passwd' leads out of the package at /data
         """
         parts = [os.fspath(part) for part in path_parts]
-        if escapes(*parts):
+        if escapes(*parts) or self._leaves_by_a_link(parts):
             raise DataError(f"{pjoin(*parts)!r} leads out of the package at {self.base_path}")
-        return pjoin(self.base_path, *parts)
+        filename = pjoin(self.base_path, *parts)
+        if self._thin and not os.path.exists(filename):
+            from .package.overlay import in_overlay
+
+            return in_overlay(self.base_path, filename)
+        return filename
 
     def path(self, *parts: str | os.PathLike[str], must_exist: bool = False) -> Path:
         """Return the path of a file or directory of this source.
@@ -133,21 +146,29 @@ class Datasource:
         Raises
         ------
         DataError
-            If the directory is not there or cannot be read.
+            If the directory is not there or cannot be read.  A directory below it that cannot be
+            read is left out.
         """
-        names = [
+        left_out = {"unreadable"} if absent else {"unreadable", "absent", "dangling"}
+        names = sorted(
             name
             for name, state, _ in walk_files(self.base_path, hidden=hidden)
-            if absent or state not in ("absent", "dangling")
-        ]
+            if state not in left_out
+        )
+        if self._thin:
+            from .package.overlay import overlay_files
+
+            places = {name: pjoin(self.base_path, name) for name in names}
+            places = {**overlay_files(self.base_path, hidden=hidden), **places}
+            return sorted(places) if relative else [places[name] for name in sorted(places)]
         return names if relative else [pjoin(self.base_path, name) for name in names]
 
-    def glob(self, pattern: str) -> list[Path]:
+    def glob(self, pattern: str | os.PathLike[str]) -> list[Path]:
         """Return the paths below this source that match a pattern, sorted.
 
         Parameters
         ----------
-        pattern : str
+        pattern : str or os.PathLike
             As `pathlib.Path.glob` takes it: ``*``, ``?``, ``[ab]``, and ``**`` for any depth.
             A part matches hidden names only if it begins with a dot itself.
 
@@ -159,37 +180,63 @@ class Datasource:
         Raises
         ------
         DataError
-            If the pattern leads out of `base_path`, or is none.
+            If the pattern leads out of `base_path`, or is none; if the directory is not there, or
+            changes while it is looked at.
         """
         from pathlib import Path
 
-        if escapes(pattern) or ".." in pattern.replace(os.sep, "/").split("/"):
+        pattern = os.fspath(pattern)
+        parts = pattern.replace(os.sep, "/").split("/")
+        if escapes(pattern) or ".." in parts:
             raise DataError(f"pattern {pattern!r} leads out of the package at {self.base_path}")
         base = Path(self.base_path)
-        shown = {part for part in pattern.split("/") if part.startswith(".")}
+        if not base.is_dir():
+            raise DataError(f"cannot list {base}: no such directory")
+        shown = any(part.startswith(".") and part != "." for part in parts)
         try:
             found = sorted(base.glob(pattern))
-        except (ValueError, NotImplementedError) as error:
+        except (ValueError, NotImplementedError, IndexError) as error:
             raise DataError(f"{pattern!r} is no pattern: {error}") from None
-        return [
+        except (OSError, RecursionError) as error:
+            raise DataError(f"cannot look for {pattern!r} in {base}: {error}") from error
+        here = [
             path
             for path in found
             if shown or not any(p.startswith(".") for p in path.relative_to(base).parts)
         ]
+        if self._thin:
+            from .package.overlay import overlay_glob
+
+            places = {path.relative_to(base): path for path in here}
+            places = {**overlay_glob(self.base_path, pattern, hidden=shown), **places}
+            return [places[inside] for inside in sorted(places)]
+        return here
+
+    def _leaves_by_a_link(self, parts: list[str]) -> bool:
+        """Return whether a ``..`` stands behind a link, so that it leads elsewhere."""
+        names = [name for part in parts for name in part.replace(os.sep, "/").split("/")]
+        return any(
+            name == os.pardir and os.path.islink(pjoin(self.base_path, *names[:number]))
+            for number, name in enumerate(names)
+        )
 
     def _check_exists(self, filename: str) -> None:
         state = content_state(filename)
-        if state in ("file", "directory", "other"):
-            return
-        if state == "absent":
+        if state == "unreadable":
+            raise DataError(f"no permission to read {filename}")
+        if state == "absent" or (state == "file" and is_pointer(filename)):
             raise MissingFileError(
                 f"{filename} is a DataLad or git-annex file whose content is not here; "
-                f"fetch it with\n\n    {annex_command(filename)}"
+                f"fetch it with\n\n    {annex_command(filename)}",
+                filename,
             )
         if state == "dangling":
-            target = os.readlink(filename)
-            raise MissingFileError(f"{filename} is a link to {target}, which does not exist")
-        raise MissingFileError(self._not_there(filename))
+            target = os.path.realpath(filename)
+            raise MissingFileError(
+                f"{filename} is a link to {target}, which does not exist", filename
+            )
+        if state == "missing":
+            raise MissingFileError(self._not_there(filename), filename)
 
     def _not_there(self, filename: str) -> str:
         import difflib
@@ -201,15 +248,20 @@ class Datasource:
         except DataError as error:
             return f"{message}: {error}"
         folders = {os.path.dirname(name) for name in names} - {""}
-        base = os.path.basename(wanted)
-        near = [name for name in names if os.path.basename(name) == base]
+        folder, base = os.path.split(wanted)
+        if len(names) > MOST_COMPARED:  # comparing takes long: those beside it first
+            names.sort(key=lambda name: os.path.dirname(name) != folder)
+            names, all_names = names[:MOST_COMPARED], names
+        else:
+            all_names = names
+        near = [name for name in all_names if os.path.basename(name) == base]
         near += difflib.get_close_matches(wanted, [*names, *folders], n=3, cutoff=0.5)
         if near:
             return (
                 f"{message}; did you mean {' or '.join(map(repr, list(dict.fromkeys(near))[:3]))}?"
             )
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        return f"{message}; it holds {', '.join(names[:5]) or 'no file'}{more}"
+        more = f" and {len(all_names) - 5} more" if len(all_names) > 5 else ""
+        return f"{message}; it holds {', '.join(all_names[:5]) or 'no file'}{more}"
 
     def __fspath__(self) -> str:
         return self.base_path
@@ -223,7 +275,7 @@ class Datasource:
         return hash(self._place())
 
     def _place(self) -> str:
-        return os.path.normcase(os.path.abspath(self.base_path))
+        return os.path.normcase(absolute(self.base_path))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_path!r})"
@@ -273,6 +325,8 @@ class VersionedDatasource(Datasource):
 
     def _set(self, config: str, text: str, version: DataVersion, root: RawRoot | None) -> None:
         self.version = version
+        # Either key may mean a registry.txt; looking for that file would cost every package a stat.
+        self._thin = "registry" in text or "\nurl" in text
         self._config_file = config
         self._config_text = text
         self._config: configparser.ConfigParser | None = None
@@ -306,6 +360,56 @@ class VersionedDatasource(Datasource):
         from .searchpath import origin_of
 
         return origin_of(self._root)
+
+    def fetch(
+        self,
+        *parts: str | os.PathLike[str],
+        offline: bool | None = None,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Return the path of a file of this package, downloaded if it is not here.
+
+        What may be downloaded stands in the package's ``registry.txt``, with its hash, which is
+        checked before the file becomes visible.  Nothing else of this class uses the network.
+
+        Parameters
+        ----------
+        *parts : str or os.PathLike
+            The parts of the path below `base_path`.
+        offline : bool, optional
+            Whether to do without the network; by default what the variable
+            ``NIBABEL_DATA_OFFLINE`` says.
+        progress : callable, optional
+            Called with the number of bytes of each piece that arrives: the ``update`` of a bar of
+            tqdm, for example.
+
+        Returns
+        -------
+        pathlib.Path
+            The file: in the package, or in the user's cache if the package cannot be written.
+
+        Raises
+        ------
+        MissingFileError
+            If the package neither has the file nor says where it is; if it cannot be downloaded.
+        DataError
+            If the path leads out of the package, or the file cannot be written.
+        """
+        from pathlib import Path
+
+        filename = self.get_filename(*parts)
+        if os.path.isfile(filename):  # it was checked before it got its name
+            return Path(filename)
+        from .package.fetch import fetch_file
+
+        return fetch_file(self.base_path, pjoin("", *parts), offline=offline, progress=progress)
+
+    def _not_there(self, filename: str) -> str:
+        if self._thin:
+            from .package.overlay import not_fetched
+
+            return not_fetched(self.base_path, filename) or super()._not_there(filename)
+        return super()._not_there(filename)
 
     @property
     def major_version(self) -> int:

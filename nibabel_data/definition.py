@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from .errors import DataWarning, DefinitionError
+from .errors import DefinitionError, warn
 from .version import DataVersion, check_specifier, satisfies
 
 __all__ = ["DEFAULT_INSTALL_HINT", "KEYS", "read", "split_spec", "version_suits", "wanted"]
@@ -27,7 +27,7 @@ KEYS = ("relpath", "name", "install hint", "min version", "version")
 """The keys of a classic definition that have a meaning."""
 
 
-def read(definition: Definition) -> tuple[str, str, str]:
+def read(definition: Definition, *, quiet: bool = False) -> tuple[str, str, str]:
     """Return what must be known to look for a package.
 
     Parameters
@@ -35,6 +35,8 @@ def read(definition: Definition) -> tuple[str, str, str]:
     definition : str, dict or PackageDef
         ``'nipy/templates>=0.3'``; or a dict with the key ``relpath`` and any others of `KEYS`;
         or a `nibabel_data.PackageDef`.
+    quiet : bool, optional
+        Whether to say nothing of unknown keys, as they were told before.
 
     Returns
     -------
@@ -64,8 +66,8 @@ def read(definition: Definition) -> tuple[str, str, str]:
         relpath, specifier = split_spec(definition)
         minimum = ""
     elif hasattr(definition, "get"):
-        relpath, minimum, specifier = _read_mapping(definition)
-    elif hasattr(definition, "relpath"):
+        relpath, minimum, specifier = _read_mapping(definition, quiet)
+    elif hasattr(definition, "min_version"):
         relpath, minimum, specifier = (
             definition.relpath,
             definition.min_version,
@@ -129,14 +131,14 @@ def _checked(relpath: object) -> str:
     return relpath
 
 
-def _read_mapping(definition: Any) -> tuple[Any, str, str]:
+def _read_mapping(definition: Any, quiet: bool) -> tuple[Any, str, str]:
     if "relpath" not in definition:
         raise DefinitionError(
             f"the package definition {dict(definition)!r} has no key 'relpath'; "
             "it needs at least {'relpath': 'nipy/templates'}"
         )
     for key in definition:
-        if key not in KEYS:
+        if key not in KEYS and not quiet:
             _warn_unknown(key)
     minimum = definition.get("min version") or ""
     specifier = definition.get("version") or ""
@@ -153,13 +155,8 @@ def _read_mapping(definition: Any) -> tuple[Any, str, str]:
 
 def _warn_unknown(key: object) -> None:
     import difflib
-    import warnings
 
     near = difflib.get_close_matches(str(key), KEYS, n=1, cutoff=0.5)
     meant = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(KEYS)}"
     extra = "; an upper bound goes into 'version', as '<1'" if key == "max version" else ""
-    warnings.warn(
-        f"unknown key {key!r} in a package definition is ignored{meant}{extra}",
-        DataWarning,
-        stacklevel=6,  # the caller of make_datasource
-    )
+    warn(f"unknown key {key!r} in a package definition is ignored{meant}{extra}")

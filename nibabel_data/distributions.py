@@ -128,20 +128,30 @@ def _data_files(
     directories: list[str] | None = None,
 ) -> Iterator[tuple[Distribution, dict[str, str]]]:
     """Yield each distribution that has files below ``share/nipy``: real path, recorded hash."""
-    for distribution in distributions(path=sys.path if directories is None else directories):
-        record = distribution.read_text("RECORD")
-        if not record or _SHARE not in record:
+    for distribution in distributions(path=_sys_path() if directories is None else directories):
+        try:
+            record = distribution.read_text("RECORD")
+            files = _recorded(distribution, record) if record and _SHARE in record else {}
+        except (ValueError, csv.Error):  # one that is damaged owns nothing
             continue
-        lines = [line for line in record.splitlines() if _SHARE in line]
-        files = {}
-        for row in csv.reader(lines):
-            path = _located(str(distribution.locate_file(row[0])))
-            if not os.path.lexists(path):
-                # pip --target and Debian write paths that lead elsewhere: the suffix holds.
-                base = str(distribution.locate_file(""))
-                path = _located(os.path.join(base, _SHARE, row[0].partition(_SHARE)[2]))
-            files[path] = row[1] if len(row) > 1 else ""
-        yield distribution, files
+        if files:
+            yield distribution, files
+
+
+def _recorded(distribution: Distribution, record: str) -> dict[str, str]:
+    """Return path and hash of each file of a RECORD that lies below ``share/nipy``."""
+    rows = list(csv.reader(line for line in record.splitlines() if _SHARE in line))
+    places = [_located(str(distribution.locate_file(row[0]))) for row in rows]
+    if not any(os.path.lexists(place) for place in places):
+        # pip --target and Debian write paths that lead elsewhere: the suffix holds.
+        base = str(distribution.locate_file(""))
+        places = [_located(f"{base}/{_SHARE}{row[0].partition(_SHARE)[2]}") for row in rows]
+    hashes = [row[1] if len(row) > 1 else "" for row in rows]
+    return dict(zip(places, hashes, strict=True))
+
+
+def _sys_path() -> list[str]:
+    return [entry for entry in sys.path if isinstance(entry, str)]
 
 
 def _located(path: str) -> str:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from .datasource import CONFIG
 from .distributions import installed_roots
+from .environment import expand, system_dirs
 from .errors import DataError
 from .files import annex_command, walk_files
+from .installers import plugin_roots
 from .packages import DEPTH, Package, iter_packages
 from .roots import Root
 from .searchpath import search_path
@@ -30,7 +32,8 @@ class Problem:
     Parameters
     ----------
     kind : str
-        ``malformed ini``, ``malformed plug-in``, ``odd entry``, ``missing root``,
+        ``malformed ini``, ``unreadable ini``, ``silent file``, ``malformed plug-in``,
+        ``odd entry``, ``missing root``,
         ``unreadable root``, ``package as root``, ``malformed package``, ``empty directory``,
         ``unordered version``, ``dangling link``, ``absent content``, ``unreadable directory``,
         ``shadowed copy`` or ``out of sight``.
@@ -71,6 +74,8 @@ def diagnose(data_path: DataPath | None = None) -> list[Problem]:
     """
     roots = search_path(data_path)
     problems = [problem for root in roots for problem in _root_problems(root)]
+    if data_path is None:
+        problems += [*_variables(), *_silent_files(roots), *_missing_plugin_roots()]
     for root in roots:
         if root.path is not None and root.state == "searched":
             problems.extend(_leftovers(str(root.path)))
@@ -81,6 +86,42 @@ def diagnose(data_path: DataPath | None = None) -> list[Problem]:
     return problems
 
 
+def _variables() -> Iterator[Problem]:
+    """Yield the variables that name a directory which is none."""
+    for name in ("NIPY_USER_DIR", "NIPY_SYSTEM_DIR"):
+        value = os.environ.get(name)
+        if value and not os.path.isdir(expand(value)):
+            mend = f"mkdir -p {shlex.quote(value)}, or unset {name}"
+            yield Problem("missing root", value, f"{name} names no directory", mend)
+
+
+def _silent_files(roots: tuple[Root, ...]) -> Iterator[Problem]:
+    """Yield the files of the system's directories that add nothing to the search path."""
+    heard = {root.origin.where for root in roots}
+    for directory in system_dirs():
+        try:
+            names = sorted(os.listdir(directory))
+        except OSError:
+            continue
+        for name in names:
+            path = pjoin(directory, name)
+            if path in heard or name.startswith("."):
+                continue
+            if name.endswith(".ini"):
+                mend = f"edit {path}; it needs [DATA] and a line 'path = /a/directory'"
+                yield Problem("silent file", path, "names no directory", mend, serious=False)
+            else:
+                mend = f"rename it to {os.path.splitext(path)[0]}.ini, if it is to be read"
+                yield Problem("silent file", path, "only *.ini is read", mend, serious=False)
+
+
+def _missing_plugin_roots() -> Iterator[Problem]:
+    for path, _, where, _, _, _ in plugin_roots():
+        if path is not None and not os.path.isdir(path):
+            problem = f"the plug-in {where} names it, but there is no such directory"
+            yield Problem("missing root", path, problem, f"install {where} again")
+
+
 def _root_problems(root: Root) -> Iterator[Problem]:
     origin = root.origin
     named = origin.kind in ("variable", "user file", "system file", "argument")
@@ -89,14 +130,14 @@ def _root_problems(root: Root) -> Iterator[Problem]:
             mend = "update or uninstall the plug-in"
             yield Problem("malformed plug-in", origin.where, root.problem, mend)
             return
-        if "permission" in root.problem:
-            mend = f"chmod a+r {shlex.quote(origin.where)}"
+        kind, line = "malformed ini", f"line {origin.line}: " if origin.line else ""
+        if root.state == "unreadable":
+            kind, mend = "unreadable ini", _mend_of_unreadable(origin.where)
         elif origin.line is not None:
             mend = f"edit line {origin.line} of {origin.where}"
         else:
             mend = f"edit {origin.where}; it needs [DATA] and a line 'path = /a/directory'"
-        line = f"line {origin.line}: " if origin.line else ""
-        yield Problem("malformed ini", origin.where, line + root.problem, mend)
+        yield Problem(kind, origin.where, line + root.problem, mend)
         return
     path, place = str(root.path), f"{origin}"
     if origin.kind != "user directory" and os.path.exists(pjoin(path, CONFIG)):
@@ -122,6 +163,13 @@ def _root_problems(root: Root) -> Iterator[Problem]:
         yield Problem("odd entry", path, problem, mend)
 
 
+def _mend_of_unreadable(path: str) -> str:
+    if os.path.islink(path) and not os.path.exists(path):
+        return f"restore what it leads to, or rm {shlex.quote(path)}"
+    rights = "a+rx" if os.path.isdir(path) else "a+r"
+    return f"chmod {rights} {shlex.quote(path)}"
+
+
 def _oddity(path: str) -> str:
     if " ;" in path or " #" in path:
         return "a comment behind a path is taken as part of it"
@@ -133,17 +181,23 @@ def _oddity(path: str) -> str:
 
 
 def _leftovers(root: str, depth: int = DEPTH) -> Iterator[Problem]:
-    """Yield the empty directories where packages would stand."""
+    """Yield what stands where packages would, but is none: empty directories, broken links."""
     try:
         with os.scandir(root) as scan:
             entries = sorted((e.name, e.path, e.is_dir(follow_symlinks=False)) for e in scan)
     except OSError:
         return
     for name, path, is_directory in entries:
-        if name.startswith(".") or not is_directory:
+        if name.startswith("."):
+            continue
+        if os.path.islink(path) and not os.path.exists(path):
+            problem = f"a link to {os.path.realpath(path)}, which does not exist"
+            mend = f"restore it, or rm {shlex.quote(path)}"
+            yield Problem("dangling link", path, problem, mend)
+        if not is_directory or os.path.exists(pjoin(path, CONFIG)):
             continue
         try:
-            empty = not os.listdir(path)
+            empty = _is_empty(path)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             mend = f"ask for permission: ls -ld {shlex.quote(path)}"
@@ -151,19 +205,25 @@ def _leftovers(root: str, depth: int = DEPTH) -> Iterator[Problem]:
             continue
         if empty:
             problem = "an empty directory, as an uninstall leaves it"
-            yield Problem("empty directory", path, problem, f"rmdir {shlex.quote(path)}")
+            mend = f"if nothing uses it: find {shlex.quote(path)} -type d -empty -delete"
+            yield Problem("empty directory", path, problem, mend, serious=False)
         elif depth > 1:
             yield from _leftovers(path, depth - 1)
 
 
+def _is_empty(directory: str) -> bool:
+    """Return whether a directory holds nothing but directories that hold nothing."""
+    with os.scandir(directory) as scan:
+        return all(e.is_dir(follow_symlinks=False) and _is_empty(e.path) for e in scan)
+
+
 def _package_problems(package: Package) -> Iterator[Problem]:
     path = str(package.path)
-    if "permission" in package.problem:
-        mend = f"ask for permission: ls -ld {shlex.quote(pjoin(path, CONFIG))}"
-        yield Problem("malformed package", path, package.problem, mend)
-        return
     if package.problem:
-        mend = f"edit {pjoin(path, CONFIG)}; it needs [DEFAULT] and a line 'version = 0.1'"
+        config = pjoin(path, CONFIG)
+        mend = f"edit {config}; it needs [DEFAULT] and a line 'version = 0.1'"
+        if not os.access(config, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+            mend = f"ask for permission: ls -ld {shlex.quote(config)}"
         yield Problem("malformed package", path, package.problem, mend)
         return
     if package.version is not None and not package.version.is_pep440:
@@ -171,7 +231,7 @@ def _package_problems(package: Package) -> Iterator[Problem]:
         mend = f"write a version like 0.3 in {pjoin(path, CONFIG)}"
         yield Problem("unordered version", path, problem, mend)
     shadow = package.shadowed_by
-    if shadow is not None and not os.path.samefile(shadow, path):
+    if shadow is not None and os.path.realpath(shadow) != os.path.realpath(path):
         problem = f"{package.relpath} {package.version} is shadowed by {shadow}"
         mend = "remove one of the two, or ask for the version that you need"
         yield Problem("shadowed copy", path, problem, mend, serious=False)
@@ -184,8 +244,11 @@ def _package_problems(package: Package) -> Iterator[Problem]:
 
 
 def _link_problems(path: str, state: str) -> Iterator[Problem]:
-    if state == "dangling":
-        problem = f"a link to {os.readlink(path)}, which does not exist"
+    if state == "unreadable":
+        mend = f"ask for permission: ls -ld {shlex.quote(path)}"
+        yield Problem("unreadable directory", path, "permission denied", mend)
+    elif state == "dangling":
+        problem = f"a link to {os.path.realpath(path)}, which does not exist"
         mend = f"restore the file, or rm {shlex.quote(path)}"
         yield Problem("dangling link", path, problem, mend)
     elif state == "absent":

@@ -12,8 +12,10 @@ import os
 from os.path import join as pjoin
 
 __all__ = [
+    "absolute",
     "cache_dir",
     "expand",
+    "expand_all",
     "get_home_dir",
     "get_nipy_system_dir",
     "get_nipy_user_dir",
@@ -24,6 +26,11 @@ __all__ = [
 def expand(path: str) -> str:
     """Return `path` with a leading ``~`` and every ``$NAME`` replaced; unknown names stay.
 
+    Returns
+    -------
+    str
+        The path.
+
     Examples
     --------
     >>> expand('/data') == '/data'
@@ -33,9 +40,47 @@ def expand(path: str) -> str:
     """
     if "$" in path or (os.name == "nt" and "%" in path):
         path = os.path.expandvars(path)
-    if path.startswith("~"):
-        path = os.path.expanduser(path)
-    return path
+    return _with_home(path)
+
+
+def expand_all(paths: str) -> list[str]:
+    """Return the directories that a search string names, expanded, without empty ones.
+
+    Parameters
+    ----------
+    paths : str
+        Directories separated by ``os.pathsep``; a ``$NAME`` may stand for several.
+
+    Returns
+    -------
+    list of str
+        The directories.
+
+    Examples
+    --------
+    >>> expand_all(os.pathsep.join(['/a', '', '/b']))
+    ['/a', '/b']
+    """
+    if "$" in paths or (os.name == "nt" and "%" in paths):
+        paths = os.path.expandvars(paths)
+    return [_with_home(path) for path in paths.split(os.pathsep) if path]
+
+
+def absolute(path: str) -> str:
+    """Return `path` made absolute, or as it is where the working directory has been removed."""
+    try:
+        return os.path.abspath(path)
+    except OSError:
+        return path
+
+
+def _with_home(path: str) -> str:
+    if not path.startswith("~"):
+        return path
+    try:
+        return os.path.expanduser(path)
+    except ValueError:  # a name that no user can have
+        return path
 
 
 def get_home_dir() -> str:
@@ -73,7 +118,7 @@ def get_nipy_user_dir() -> str:
     """
     chosen = os.environ.get("NIPY_USER_DIR")
     if chosen:
-        return os.path.abspath(expand(chosen))
+        return absolute(expand(chosen))
     return pjoin(get_home_dir(), ".nipy" if os.name == "posix" else "_nipy")
 
 
@@ -95,7 +140,7 @@ def get_nipy_system_dir() -> str | None:
     """
     chosen = os.environ.get("NIPY_SYSTEM_DIR")
     if chosen:
-        return os.path.abspath(expand(chosen))
+        return absolute(expand(chosen))
     return {"posix": "/etc/nipy", "nt": r"C:\etc\nipy"}.get(os.name)
 
 
@@ -140,7 +185,7 @@ def cache_dir() -> str:
     """
     chosen = os.environ.get("NIBABEL_DATA_CACHE")
     if chosen:
-        return os.path.abspath(expand(chosen))
+        return absolute(expand(chosen))
     import platformdirs
 
     return platformdirs.user_cache_dir("nibabel-data", appauthor=False)

@@ -7,6 +7,8 @@ knows nothing of this library catches it too.
 
 from __future__ import annotations
 
+import sys
+
 __all__ = [
     "BomberError",
     "ConfigError",
@@ -15,6 +17,7 @@ __all__ = [
     "DefinitionError",
     "MissingFileError",
     "VersionError",
+    "warn",
 ]
 
 TYPE_CHECKING = False
@@ -52,7 +55,25 @@ class VersionError(DataError, ValueError):
 
 
 class MissingFileError(DataError, FileNotFoundError):
-    """A package is there, but not the file that was asked of it (or not its content)."""
+    """A package is there, but not the file that was asked of it (or not its content).
+
+    Parameters
+    ----------
+    message : str
+        What to tell.
+    filename : str
+        The file.
+    """
+
+    def __init__(self, message: str, filename: str = "") -> None:
+        import errno
+
+        super().__init__(message)
+        self.errno = errno.ENOENT
+        self.filename = filename
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class ConfigError(DataError):
@@ -86,3 +107,14 @@ class ConfigError(DataError):
 
 class DataWarning(UserWarning):
     """Data, or a file that says where data are, need a person's attention."""
+
+
+def warn(message: str) -> None:
+    """Give a `DataWarning` that names the line, outside this library, that led to it."""
+    import warnings
+
+    package = __name__.partition(".")[0]
+    level, frame = 2, sys._getframe(1)
+    while frame.f_globals.get("__name__", "").partition(".")[0] == package and frame.f_back:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, DataWarning, stacklevel=level)

@@ -18,10 +18,14 @@ from .definition import DEFAULT_INSTALL_HINT, version_suits
 from .errors import ConfigError
 from .packagedef import PackageDef
 from .packages import package_names
-from .searchpath import search_path
+from .searchpath import root_state, search_path
+from .table import aligned, printable
 from .version import DataVersion
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .adapters.source import AdapterDatasource
     from .definition import Definition
     from .roots import Root
     from .searchpath import DataPath
@@ -40,15 +44,18 @@ class Finding:
     state : str
         ``found``; ``shadowed`` (good, but another was found before); ``wrong version``;
         ``malformed`` (its ``config.ini``); ``no config.ini``; ``empty`` (a directory without
-        files); ``unreadable``; ``not a directory``; ``too deep`` (the root is the package itself,
+        files); ``unreadable`` (no permission); ``broken`` (a link that leads nowhere, or in a
+        circle); ``not a directory``; ``too deep`` (the root is the package itself,
         or a directory on the way to it); ``nothing``; ``not searched`` (the root itself is not
-        usable).
+        usable); ``absent`` (another tool knows it, but has not fetched it).
     detail : str
         The same for people, with versions, lines and reasons.
     path : pathlib.Path or None
         Where the package is, or would be.
     version : DataVersion or None
         Its version, if it could be read.
+    adapted : AdapterDatasource or None
+        The data themselves, if another tool holds them.
     """
 
     root: Root
@@ -56,6 +63,7 @@ class Finding:
     detail: str
     path: Path | None = None
     version: DataVersion | None = None
+    adapted: AdapterDatasource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,8 @@ class Explanation:
     definition : PackageDef
         What was asked.
     findings : tuple of Finding
-        One for each root, in the order of the search.
+        One for each root, in the order of the search; then one for each place where the adapter
+        looks to which the name belongs.
     near : tuple of str
         Packages of a similar name, where none of this name is there.
     """
@@ -82,15 +91,29 @@ class Explanation:
         return next((finding for finding in self.findings if finding.state == "found"), None)
 
     def headline(self) -> str:
-        """Return the answer in one line."""
+        """Return the answer in one line.
+
+        Returns
+        -------
+        str
+            Where it is, or that it is not there.
+        """
         found, asked = self.found, self.definition
         if found is not None:
-            return f"{asked.relpath} {found.version} is at {found.path} ({found.root.origin})"
+            version = found.version or "(version not stated)"
+            place = printable(str(found.path))
+            return f"{asked.relpath} {version} is at {place} ({found.root.origin})"
         versions = f" (version {asked.wanted})" if asked.wanted else ""
         return f"no data package {asked.relpath!r}{versions} on the data path"
 
     def next_steps(self) -> list[str]:
-        """Return what a person can do, a paragraph each; empty if the package was found."""
+        """Return what a person can do.
+
+        Returns
+        -------
+        list of str
+            A paragraph each; none if the package was found.
+        """
         if self.found is not None:
             return []
         asked = self.definition
@@ -99,7 +122,7 @@ class Explanation:
         if inside:
             steps.append(f"{inside[0]} is the package; what follows is a path inside it.")
         elif self.near:
-            steps.append(f"Did you mean {' or '.join(self.near)}?")
+            steps.append(f"Did you mean {' or '.join(map(printable, self.near))}?")
         if asked.name:
             steps.append(f'You may need the package "{asked.name}".')
         if asked.install_hint and asked.install_hint != DEFAULT_INSTALL_HINT:
@@ -110,6 +133,9 @@ class Explanation:
     def _next_command(self) -> str:
         again = f"nibabel-data find {_quoted(str(self.definition))}"
         by_state = {finding.state: finding for finding in reversed(self.findings)}
+        absent = by_state["absent"].adapted if "absent" in by_state else None
+        if absent is not None and absent.package.fetch:
+            return f"fetch it with the tool that holds it\n\n    {absent.package.fetch}"
         if "malformed" in by_state:
             config = pjoin(str(by_state["malformed"].path), CONFIG)
             return f"mend {config}, then\n\n    {again}"
@@ -125,17 +151,26 @@ class Explanation:
         if "too deep" in by_state:
             above = _root_above(by_state["too deep"].root, self.definition.relpath)
             return f"name the directory above\n\n    nibabel-data config add {_quoted(above)}"
+        if self.findings and all(f.root.origin.kind == "argument" for f in self.findings):
+            return f"if you have it, name the directory that holds {self._name()} in data_path"
         if {finding.root.state for finding in self.findings} & {"malformed", "unreadable"}:
             return "mend what stands in the way\n\n    nibabel-data doctor"
         return (
-            f"if you have it, add the directory that holds {self.definition.relpath!r}\n\n"
+            f"if you have it, add the directory that holds {self._name()}\n\n"
             "    nibabel-data config add DIRECTORY"
         )
 
-    def text(self) -> str:
-        """Return everything, for people: the answer, each root, the next steps."""
-        from .table import aligned
+    def _name(self) -> str:
+        return repr(self.definition.relpath)
 
+    def text(self) -> str:
+        """Return everything, for people.
+
+        Returns
+        -------
+        str
+            The answer, each root, and the next steps.
+        """
         lines = [self.headline(), ""]
         if self.findings:
             lines.append("Searched, in order:")
@@ -151,7 +186,13 @@ class Explanation:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as values that `json` can write."""
+        """Return everything as values that `json` can write.
+
+        Returns
+        -------
+        dict
+            ``asked``, ``found``, ``searched``, ``near`` and ``next``.
+        """
         found = self.found
         return {
             "asked": asdict(self.definition),
@@ -194,22 +235,59 @@ def explain(pkg_def: Definition, data_path: DataPath | None = None) -> Explanati
     asked = PackageDef.of(pkg_def)
     if data_path is not None and not isinstance(data_path, str | os.PathLike):
         data_path = tuple(data_path)
+    roots = search_path(data_path)
+    inspected = [_inspect(root, asked) for root in roots]
+    if data_path is None:
+        inspected += _adapted(asked)
     findings: list[Finding] = []
-    for root in search_path(data_path):
-        finding = _inspect(root, asked)
+    for finding in inspected:
         if finding.state == "found" and any(f.state == "found" for f in findings):
             finding = Finding(
-                root,
+                finding.root,
                 "shadowed",
-                f"version {finding.version}, shadowed by the one above",
+                f"{finding.detail}, shadowed by the one above",
                 finding.path,
                 finding.version,
             )
         findings.append(finding)
-    missing = ("nothing", "too deep", "not searched")
+    leftover = ("empty", "no config.ini", "not a directory")
+    missing = ("nothing", "too deep", "not searched", *leftover)
     nowhere = all(finding.state in missing for finding in findings)
-    near = _near(asked.relpath, [f.root for f in findings]) if nowhere else ()
+    near = _near(asked.relpath, roots, data_path is None) if nowhere else ()
     return Explanation(asked, tuple(findings), near)
+
+
+def _adapted(asked: PackageDef) -> Iterator[Finding]:
+    """Yield what other tools hold of a package, and where its adapter looked for it."""
+    from .adapters.registry import normal, search, suits
+    from .adapters.source import AdapterDatasource
+    from .roots import Origin, Root
+
+    for searched in search(asked.relpath, warn=False):
+        place = searched.place
+        if place is None:
+            root = Root(None, Origin("plug-in", searched.adapter), "malformed", searched.problem)
+            yield Finding(root, "not searched", searched.problem)
+            continue
+        origin = Origin("adapter", f"{searched.adapter} ({place.source})")
+        if place.path is None:
+            root = Root(None, origin, "missing", f"{place.source} is not set")
+            yield Finding(root, "not searched", root.problem)
+            continue
+        root = Root(place.path, origin, *root_state(str(place.path)))
+        here = searched.packages if "/" in normal(asked.relpath) else ()  # not all of the tool's
+        if not here:
+            state = "nothing" if root.state == "searched" else "not searched"
+            yield Finding(root, state, root.problem or "not here")
+        for package in here:
+            version = package.data_version
+            state, detail = "found", f"version {version}" if version else "version not stated"
+            if package.absent:
+                state, detail = "absent", package.note
+            elif not suits(package, asked.min_version, asked.version):
+                state, detail = "wrong version", f"{detail}, but {asked.wanted} is needed"
+            adapted = AdapterDatasource(package, place)
+            yield Finding(root, state, detail, package.path, version, adapted)
 
 
 def _inspect(root: Root, asked: PackageDef) -> Finding:
@@ -242,17 +320,19 @@ def _without_config(base: str, error: OSError) -> tuple[str, str]:
     if isinstance(error, PermissionError):
         return "unreadable", f"no permission to read {pjoin(base, CONFIG)}"
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
-        return "unreadable", (error.strerror or str(error)).lower()
+        return "broken", (error.strerror or str(error)).lower()
     try:
         names = os.listdir(base)
     except FileNotFoundError:
         if os.path.islink(base):
-            return "nothing", f"a link to {os.readlink(base)}, which does not exist"
+            return "broken", f"a link to {os.path.realpath(base)}, which does not exist"
         return "nothing", "not here"
     except NotADirectoryError:
         return "not a directory", "not a directory"
+    except PermissionError:
+        return "unreadable", f"no permission to read {base}"
     except OSError as reason:
-        return "unreadable", (reason.strerror or str(reason)).lower()
+        return "broken", (reason.strerror or str(reason)).lower()
     if not names:
         return "empty", "an empty directory (left behind by an uninstall?)"
     if os.path.islink(pjoin(base, CONFIG)):
@@ -265,16 +345,22 @@ def _root_above(root: Root, relpath: str) -> str:
     path, parts = Path(root.path or ""), relpath.split("/")
     for depth in range(1, len(parts) + 1):
         here = list(path.parts[-depth:]) == parts[:depth]
-        if here and path.joinpath(*parts[depth:], CONFIG).is_file():
+        if here and os.path.isfile(path.joinpath(*parts[depth:], CONFIG)):
             return str(path.parents[depth - 1])
     return ""
 
 
-def _near(relpath: str, roots: list[Root]) -> tuple[str, ...]:
+def _near(relpath: str, roots: Iterable[Root], adapters: bool) -> tuple[str, ...]:
     import difflib
 
     paths = [root.path for root in roots if root.path is not None]
     names = package_names(paths)
+    if adapters:
+        from .adapters.registry import search
+
+        tool = search(relpath.partition("/")[0], warn=False)
+        names += [package.relpath for searched in tool for package in searched.packages]
+    names = [name for name in names if name != relpath]
     near = [name for name in names if relpath.startswith(f"{name}/")]
     near += difflib.get_close_matches(relpath, names, n=3, cutoff=0.75)
     last = relpath.rsplit("/", 1)[-1]

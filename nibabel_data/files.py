@@ -18,6 +18,7 @@ __all__ = [
     "content_state",
     "escapes",
     "human_size",
+    "is_pointer",
     "walk_files",
     "walk_status",
 ]
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 def escapes(*parts: str) -> bool:
     """Return whether the joined `parts` lead out of the directory that they start from.
 
+    Returns
+    -------
+    bool
+        By the names alone; links are not looked at.
+
     Examples
     --------
     >>> escapes('a', '..', 'b'), escapes('..', 'b'), escapes('/etc/passwd')
@@ -38,7 +44,11 @@ def escapes(*parts: str) -> bool:
     if not parts:
         return False
     joined = pjoin(*parts)
-    if os.path.isabs(joined) or os.path.splitdrive(joined)[0]:
+    if (
+        any(part[:1] in ("/", os.sep) for part in parts)
+        or os.path.isabs(joined)
+        or os.path.splitdrive(joined)[0]
+    ):
         return True
     normal = os.path.normpath(joined)
     return normal == os.pardir or normal.startswith(os.pardir + os.sep)
@@ -56,24 +66,36 @@ def content_state(path: str) -> str:
     -------
     str
         ``file``, ``directory``, ``absent`` (an annexed file without its content), ``dangling``
-        (any other link that leads nowhere), ``missing``, or ``other`` (a socket, a device, or no
-        permission to see).
+        (any other link that leads nowhere), ``missing``, ``unreadable`` (no permission to see
+        it), or ``other`` (a socket, a device).
     """
     try:
         mode = os.stat(path).st_mode
+    except PermissionError:
+        return "unreadable"
     except (OSError, ValueError):
         try:
             target = os.readlink(path)
-        except FileNotFoundError:
-            return "missing"
-        except NotADirectoryError:
-            return "missing"
         except (OSError, ValueError):
-            return "other" if os.path.lexists(path) else "missing"
+            return "missing"
         return "absent" if _is_annexed(target) else "dangling"
     if stat.S_ISREG(mode):
         return "file"
     return "directory" if stat.S_ISDIR(mode) else "other"
+
+
+def is_pointer(path: str) -> bool:
+    """Return whether a file holds, in place of its content, the name of it in a git-annex.
+
+    So do files of an unlocked branch, and on systems without links.
+
+    Source: https://git-annex.branchable.com/internals/pointer_file/
+    """
+    try:
+        with open(path, "rb") as file:
+            return os.fstat(file.fileno()).st_size < 32768 and file.read(15) == b"/annex/objects/"
+    except (OSError, ValueError):
+        return False
 
 
 def _is_annexed(target: str) -> bool:
@@ -124,7 +146,7 @@ def walk_files(base: str, *, hidden: bool = False) -> Iterator[tuple[str, str, i
     Raises
     ------
     DataError
-        If `base` or a directory below it cannot be read.
+        If `base` cannot be read.  A directory below it that cannot be is yielded as unreadable.
     """
     for relative, state, status in walk_status(base, hidden=hidden):
         yield relative, state, 0 if status is None or state != "file" else status.st_size
@@ -158,6 +180,9 @@ def walk_status(
         except (OSError, ValueError) as error:
             if inside and isinstance(error, FileNotFoundError):
                 continue  # it went away while we walked
+            if inside and isinstance(error, PermissionError):
+                yield inside, "unreadable", None
+                continue
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise DataError(f"cannot list {pjoin(base, inside)}: {reason}") from error
         here = []

@@ -13,7 +13,7 @@ import stat
 
 from .errors import ConfigError
 
-__all__ = ["LARGEST", "Sections", "parse", "read_text", "settled", "signature"]
+__all__ = ["LARGEST", "Sections", "parse", "read_text", "settled", "signature", "value_lines"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,10 +89,10 @@ def read_text(path: str) -> tuple[str, Signature]:
             raise ConfigError(path, None, "not a regular file")
         if status.st_size > LARGEST:
             raise ConfigError(path, None, f"{status.st_size} bytes are too many for an ini file")
-        content = os.read(descriptor, status.st_size + 1)
-        while more := os.read(descriptor, 65536) if len(content) > status.st_size else b"":
-            content += more  # it grew, or its size is not known beforehand (/proc)
-            if len(content) > LARGEST:
+        content = b""
+        while piece := os.read(descriptor, max(4096, status.st_size + 1)):
+            content += piece
+            if len(content) > LARGEST:  # its size is not known beforehand (/proc), or it grew
                 raise ConfigError(path, None, "too long for an ini file")
     finally:
         os.close(descriptor)
@@ -138,6 +138,37 @@ def parse(text: str, path: str) -> Sections:
     """
     plain = _parse_plain(text)
     return _parse_any(text, path) if plain is None else plain
+
+
+def value_lines(text: str, line: int, value: str) -> list[int]:
+    r"""Return the number of the line on which each line of a value stands.
+
+    Parameters
+    ----------
+    text : str
+        The content of the file.
+    line : int
+        The line of the key.
+    value : str
+        The value, as `parse` returns it.
+
+    Returns
+    -------
+    list of int
+        One number for each line of `value`: comments between them are passed over.
+
+    Examples
+    --------
+    >>> value_lines('[A]\nx = 1\n  # c\n  2\n', 2, '1\n2')
+    [2, 4]
+    """
+    lines, numbers = text.split("\n"), [line]
+    for _ in value.split("\n")[1:]:
+        line += 1
+        while line < len(lines) and lines[line - 1].strip()[:1] in ("#", ";"):
+            line += 1
+        numbers.append(line)
+    return numbers
 
 
 def _parse_plain(text: str) -> Sections | None:

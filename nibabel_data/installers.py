@@ -11,9 +11,11 @@ from __future__ import annotations
 import os
 import site
 import sys
+import time
+from _thread import get_ident
 from os.path import join as pjoin
 
-__all__ = ["installer_roots"]
+__all__ = ["installer_roots", "plugin_roots"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def installer_roots() -> Iterator[RawRoot]:
     """
     for path, kind, where in _places():
         if os.path.isdir(path):
-            yield path, kind, where, None, ""
+            yield path, kind, where, None, "", ""
     yield from _plugin_roots()
 
 
@@ -63,7 +65,7 @@ def _installed_prefixes() -> Iterator[tuple[str, str]]:
     working directory is not taken for one.
     """
     for entry in sys.path:
-        if not os.path.isabs(entry):
+        if not isinstance(entry, str) or not os.path.isabs(entry):
             continue
         head, leaf = os.path.split(entry.rstrip(os.sep))
         if leaf in ("site-packages", "dist-packages"):
@@ -98,22 +100,53 @@ def _site_data_dirs() -> list[str]:
     return [path for path in joined.split(os.pathsep) if path]
 
 
-# Entry points and what they resolved to, as long as no directory of sys.path has changed.
-_plugins: tuple[object, tuple[RawRoot, ...]] = (None, ())
+# The entry points of the group, as long as no directory of sys.path has changed.  What they name is
+# asked each time: a function may look at a variable.
+_points: tuple[object, tuple[EntryPoint, ...]] = (None, ())
+_asking: set[int] = set()
 
 
-def _plugin_roots() -> tuple[RawRoot, ...]:
-    global _plugins
-    state = tuple((entry, _mtime(entry)) for entry in sys.path)
-    if _plugins[0] != state:
-        found: list[RawRoot] = []
-        if any(_may_have_plugins(entry) for entry in sys.path):
-            from importlib.metadata import entry_points
+def plugin_roots() -> list[RawRoot]:
+    """Return every root that a plug-in names, also one that does not exist."""
+    thread = get_ident()
+    if thread in _asking or os.environ.get("NIBABEL_DATA_PLUGINS") == "0":
+        return []  # a plug-in that looks for data itself does not find those of plug-ins
+    _asking.add(thread)
+    try:
+        return [root for point in _entry_points() for root in _roots_of(point)]
+    finally:
+        _asking.discard(thread)
 
-            for point in entry_points(group=ENTRY_POINT_GROUP):
-                found.extend(_roots_of(point))
-        _plugins = state, tuple(found)
-    return tuple(root for root in _plugins[1] if root[0] is None or os.path.isdir(root[0]))
+
+def _plugin_roots() -> list[RawRoot]:
+    return [root for root in plugin_roots() if root[0] is None or os.path.isdir(root[0])]
+
+
+def _entry_points() -> tuple[EntryPoint, ...]:
+    global _points
+    entries = [entry for entry in sys.path if isinstance(entry, str)]
+    state = [(entry, _mtime(entry)) for entry in entries]
+    if _points[0] != state:
+        found: tuple[EntryPoint, ...] = ()
+        if any(_may_have_plugins(entry) for entry in entries):
+            found = _read_entry_points(entries)
+        newest = max((mtime for _, mtime in state), default=0)
+        # An installer may be at work: what changed a moment ago is looked at again.
+        _points = (state if time.time_ns() - newest > 2_000_000_000 else None), found
+    return _points[1]
+
+
+def _read_entry_points(entries: list[str]) -> tuple[EntryPoint, ...]:
+    from importlib.metadata import distributions
+
+    found: list[EntryPoint] = []
+    for distribution in distributions(path=entries):
+        try:
+            points = distribution.entry_points.select(group=ENTRY_POINT_GROUP)
+        except ValueError:  # one whose files are damaged is no plug-in
+            continue
+        found.extend(point for point in points if point not in found)
+    return tuple(found)
 
 
 def _may_have_plugins(entry: str) -> bool:
@@ -152,13 +185,27 @@ def _roots_of(point: EntryPoint) -> list[RawRoot]:
     ``name = package`` names the directory of that package, which is not imported;
     ``name = package.module:thing`` a path, several, or a function that returns them.
     """
+    if _is_being_imported(point.module):
+        return []  # it looks for data while it is imported: its own come once it is
     where = point.name if point.dist is None else f"{point.dist.name} ({point.name})"
     try:
         paths = _named_by(point)
-    except Exception as error:  # foreign code: whatever it raises, the other roots are searched
-        problem = f"the plug-in failed: {type(error).__name__}: {error}"
-        return [(None, "plug-in", where, None, problem)]
-    return [(path, "plug-in", where, None, "") for path in paths]
+    except (Exception, SystemExit) as error:  # foreign code: whatever it raises, one bad entry
+        problem = f"the plug-in failed: {type(error).__name__}: {_text(error)}"
+        return [(None, "plug-in", where, None, "malformed", problem)]
+    return [(path, "plug-in", where, None, "", "") for path in paths]
+
+
+def _is_being_imported(name: str) -> bool:
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    return bool(getattr(spec, "_initializing", False))
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(no message)"
 
 
 def _named_by(point: EntryPoint) -> list[str]:
@@ -177,6 +224,6 @@ def _named_by(point: EntryPoint) -> list[str]:
         value = [value]
     paths = [os.fspath(path) for path in value]
     for path in paths:
-        if not os.path.isabs(path):
-            raise ValueError(f"a root must be an absolute path, not {path!r}")
+        if not isinstance(path, str) or not os.path.isabs(path):
+            raise ValueError(f"a root must be an absolute path, a str, not {path!r}")
     return paths

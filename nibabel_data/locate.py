@@ -26,11 +26,18 @@ __all__ = [
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from .definition import Definition
     from .searchpath import DataPath
+
+
+recorder: Callable[[str, VersionedDatasource], object] | None = None
+"""What is told of each package that is located, once `nibabel_data.used_data` has been used."""
+
+_ADAPTERS = frozenset({"freesurfer", "fsl", "mne", "nilearn", "pooch", "templateflow"})
+"""The first parts of relpaths that belong to other tools, as in `adapters.registry`."""
 
 
 def find_data_dir(root_dirs: Iterable[str | os.PathLike[str]], *names: str) -> str:
@@ -78,7 +85,9 @@ def find_data_dir(root_dirs: Iterable[str | os.PathLike[str]], *names: str) -> s
 def make_datasource(pkg_def: Definition, data_path: DataPath | None = None) -> VersionedDatasource:
     """Return the first data package on the search path that is the one asked for.
 
-    A copy that is broken or of another version is passed over.
+    A copy that is broken or of another version is passed over.  Where the search path has none,
+    data that another tool holds are returned (``templateflow/tpl-MNI152NLin2009cAsym``; see
+    `nibabel_data.adapters`).
 
     Parameters
     ----------
@@ -87,7 +96,8 @@ def make_datasource(pkg_def: Definition, data_path: DataPath | None = None) -> V
         ``install hint``, ``min version`` and ``version`` (a PEP 440 specifier); or a
         `PackageDef`.
     data_path : str, os.PathLike or a sequence of them, optional
-        Roots to search instead of `get_data_path()`; a str is split at ``os.pathsep``.
+        Roots to search instead of `get_data_path()`, and of what other tools hold; a str is split
+        at ``os.pathsep``.
 
     Returns
     -------
@@ -114,21 +124,35 @@ def make_datasource(pkg_def: Definition, data_path: DataPath | None = None) -> V
     """
     if data_path is not None and not isinstance(data_path, str | os.PathLike):
         data_path = tuple(data_path)  # it may have to be walked a second time
-    found = _find(pkg_def, data_path)
+    return _make(pkg_def, data_path)
+
+
+def _make(
+    pkg_def: Definition, data_path: DataPath | None, *, quiet: bool = False
+) -> VersionedDatasource:
+    found = _find(pkg_def, data_path, quiet=quiet)
     if found is not None:
         return found
     from .explanation import explain
+    from .packagedef import PackageDef
 
-    explanation = explain(pkg_def, data_path)
-    if explanation.found is not None and explanation.found.path is not None:
-        return VersionedDatasource(explanation.found.path)  # it appeared in between
+    explanation = explain(PackageDef.of(pkg_def, quiet=True), data_path)
+    finding = explanation.found
+    if finding is not None and finding.path is not None:
+        # An adapter of another distribution has it, or it appeared in between.
+        located = finding.adapted or VersionedDatasource(finding.path)
+        if recorder is not None:
+            recorder(explanation.definition.relpath, located)
+        return located
     error = DataError(explanation.text())
     error.explanation = explanation
     raise error
 
 
-def _find(pkg_def: Definition, data_path: DataPath | None) -> VersionedDatasource | None:
-    relpath, minimum, specifier = read(pkg_def)
+def _find(
+    pkg_def: Definition, data_path: DataPath | None, *, quiet: bool = False
+) -> VersionedDatasource | None:
+    relpath, minimum, specifier = read(pkg_def, quiet=quiet)
     relative = relpath.replace("/", os.sep)
     for root in walk(data_path):
         if root[0] is None:
@@ -141,8 +165,27 @@ def _find(pkg_def: Definition, data_path: DataPath | None) -> VersionedDatasourc
         except (OSError, DataError):
             continue
         if version_suits(version, minimum, specifier):
-            return VersionedDatasource._located(base, config, text, version, root)
+            located = VersionedDatasource._located(base, config, text, version, root)
+            if recorder is not None:
+                recorder(relpath, located)
+            return located
+    if data_path is None and relpath.partition("/")[0] in _ADAPTERS:
+        return _find_adapted(relpath, minimum, specifier)
     return None
+
+
+def _find_adapted(relpath: str, minimum: str, specifier: str) -> VersionedDatasource | None:
+    """Return what another tool holds; adapters that are no part of this library wait until then.
+
+    Those are asked by `explain`, that is, before `make_datasource` raises: looking for them would
+    slow down every module that names data which are not there.
+    """
+    from .adapters.registry import find
+
+    adapted = find(relpath, minimum, specifier)
+    if adapted is not None and recorder is not None:
+        recorder(relpath, adapted)
+    return adapted
 
 
 def datasource_or_bomber(
@@ -180,7 +223,7 @@ def datasource_or_bomber(
     found = _find(pkg_def, data_path)
     if found is not None:
         return found
-    name = read(pkg_def)[0].replace("/", os.sep)
+    name = read(pkg_def, quiet=True)[0].replace("/", os.sep)
     bomber = Bomber(name, "")
     bomber._wanted = (pkg_def, data_path)
     return bomber
@@ -228,7 +271,7 @@ class Bomber:
         if self._found is not None or self._wanted is None:
             return None
         try:
-            self._found = make_datasource(*self._wanted)
+            self._found = _make(*self._wanted, quiet=True)
         except DataError as error:
             return error
         return None
@@ -253,7 +296,8 @@ class Bomber:
         return self._found.base_path
 
     def __bool__(self) -> bool:
-        self._look()
+        if self._found is None and self._wanted is not None:
+            self._found = _find(*self._wanted, quiet=True)  # without explaining why not
         return self._found is not None
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,9 +53,9 @@ class PackageDef:
     version: str = ""
 
     def __post_init__(self) -> None:
-        for field in ("name", "min_version", "version"):
+        for field in ("name", "min_version", "version", "install_hint"):
             value = getattr(self, field)
-            if not isinstance(value, str):
+            if not isinstance(value, str) and not (field == "install_hint" and value is None):
                 raise TypeError(f"{field} must be a str, not {type(value).__name__} {value!r}")
         if self.min_version and not DataVersion(self.min_version).is_pep440:
             raise DefinitionError(f"min_version {self.min_version!r} is not a PEP 440 version")
@@ -63,13 +64,20 @@ class PackageDef:
         read({"relpath": self.relpath})
 
     @classmethod
-    def of(cls, definition: Definition) -> PackageDef:
+    def of(cls, definition: Definition, *, quiet: bool = False) -> PackageDef:
         """Return a definition of any kind as a `PackageDef`.
 
         Parameters
         ----------
         definition : str, dict or PackageDef
             As `nibabel_data.make_datasource` takes it.
+        quiet : bool, optional
+            Whether to say nothing of unknown keys.
+
+        Returns
+        -------
+        PackageDef
+            The same as a value.
 
         Examples
         --------
@@ -78,10 +86,11 @@ class PackageDef:
         """
         if isinstance(definition, cls):
             return definition
-        relpath, minimum, specifier = read(definition)
+        relpath, minimum, specifier = read(definition, quiet=quiet)
         if isinstance(definition, str):
             return cls(relpath, version=specifier)
-        assert hasattr(definition, "get")
+        if not isinstance(definition, Mapping):
+            raise TypeError(f"not a package definition: {definition!r}")
         hint = definition.get("install hint", DEFAULT_INSTALL_HINT)
         return cls(
             relpath,

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from .roots import Root
     from .searchpath import DataPath
 
-__all__ = ["DEPTH", "Package", "iter_packages", "package_names"]
+__all__ = ["DEPTH", "Package", "child_directories", "iter_packages", "package_names"]
 
 DEPTH = 2
 """How far below a root packages are looked for: ``<project>/<package>``."""
 
 _MOST_NAMES = 5000
-"""A spelling is not compared with more names than this."""
+"""No more directories than these are looked at for a name that is nearly right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,11 @@ class Package:
     def datasource(self) -> VersionedDatasource:
         """Return the package as `make_datasource` does.
 
+        Returns
+        -------
+        VersionedDatasource
+            The package.
+
         Raises
         ------
         DataError
@@ -89,7 +94,7 @@ def iter_packages(data_path: DataPath | None = None) -> Iterator[Package]:
     for root in search_path(data_path):
         if root.path is None or root.state != "searched":
             continue
-        for relpath, directory in _directories(str(root.path), DEPTH):
+        for relpath, directory in child_directories(str(root.path), DEPTH):
             config = directory + os.sep + CONFIG
             version, problem = None, ""
             try:
@@ -122,16 +127,18 @@ def package_names(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
         Their paths below a root, with forward slashes; none twice.
     """
     names: dict[str, None] = {}
+    visited = 0
     for root in roots:
-        for relpath, directory in _directories(os.fspath(root), DEPTH):
+        for relpath, directory in child_directories(os.fspath(root), DEPTH):
+            visited += 1
             if os.path.lexists(pjoin(directory, CONFIG)):
                 names[relpath] = None
-            if len(names) >= _MOST_NAMES:
+            if visited >= _MOST_NAMES:
                 return list(names)
     return list(names)
 
 
-def _directories(root: str, depth: int, inside: str = "") -> Iterator[tuple[str, str]]:
+def child_directories(root: str, depth: int, inside: str = "") -> Iterator[tuple[str, str]]:
     """Yield the directories below a root as (relative path with slashes, path), sorted."""
     try:
         with os.scandir(root) as scan:
@@ -146,7 +153,7 @@ def _directories(root: str, depth: int, inside: str = "") -> Iterator[tuple[str,
         relpath = inside + name
         yield relpath, path
         if depth > 1:
-            yield from _directories(path, depth - 1, relpath + "/")
+            yield from child_directories(path, depth - 1, relpath + "/")
 
 
 def _is_dir(entry: os.DirEntry[str]) -> bool:

@@ -30,7 +30,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    wanted = [spec for mark in item.iter_markers("needs_data") for spec in mark.args]
+    wanted: list[str] = []
+    for mark in item.iter_markers("needs_data"):
+        if mark.kwargs or not mark.args:
+            raise pytest.UsageError(
+                f"{item.nodeid}: the marker needs_data takes packages, and nothing else: "
+                "@pytest.mark.needs_data('nipy/templates>=0.3')"
+            )
+        wanted.extend(mark.args)
     if not wanted:
         return
     from .testing import missing_reason

@@ -18,6 +18,7 @@ _SENTENCES = {
     "base prefix": "base Python of this environment",
     "site data": "system data directories (platformdirs)",
     "plug-in": "plug-in {where}",
+    "adapter": "data of {where}",
     "installer": "installed beside {where}",
     "argument": "data_path argument",
 }
@@ -32,7 +33,7 @@ class Origin:
     kind : str
         One of ``variable``, ``user file``, ``system file``, ``prefix``, ``debian``,
         ``user directory``, ``user base``, ``base prefix``, ``site data``, ``plug-in``,
-        ``installer``, ``argument``.
+        ``installer``, ``adapter``, ``argument``.
     where : str
         The variable's name, the file, the plug-in or the directory; empty where `kind` says all.
     line : int or None
@@ -65,8 +66,8 @@ class Root:
     origin : Origin
         Who put it there.
     state : str
-        ``searched``; ``missing``, ``unreadable`` or ``not a directory``; ``malformed`` for an ini
-        file.
+        ``searched``; ``missing``, ``unreadable`` or ``not a directory``; for an ini file
+        ``malformed`` or ``unreadable``.
     problem : str
         Why it is not searched; empty where it is.
     """

@@ -12,8 +12,8 @@ import time
 from os.path import join as pjoin
 
 from . import ini
-from .environment import expand, get_nipy_user_dir, system_dirs
-from .errors import ConfigError, DataWarning
+from .environment import expand_all, get_nipy_user_dir, system_dirs
+from .errors import ConfigError, warn
 
 __all__ = ["data_entries", "get_data_path", "search_path", "walk"]
 
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from .roots import Origin, Root
 
-    # path (None: the file could not be used), kind, where, line, problem: a Root in the making.
+    # path (None: the file could not be used), kind, where, line, state, problem: a Root in the
+    # making, whose state is found out later unless it is that of a file.
     # Values of classes wait until somebody asks for them, because importing dataclasses takes
     # longer than finding a package.
-    RawRoot: TypeAlias = tuple[str | None, str, str, int | None, str]
+    RawRoot: TypeAlias = tuple[str | None, str, str, int | None, str, str]
     Read: TypeAlias = tuple[ini.Signature | None, tuple[RawRoot, ...]]
     DataPath: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -100,7 +101,7 @@ def walk(data_path: DataPath | None = None, *, warn: bool = True) -> Iterator[Ra
     Yields
     ------
     tuple
-        Path or None, kind, where, line, problem: see `Root` and `Origin`.
+        Path or None, kind, where, line, state, problem: see `Root` and `Origin`.
     """
     seen = set()
     for root in _all_roots() if data_path is None else _given(data_path):
@@ -112,13 +113,17 @@ def walk(data_path: DataPath | None = None, *, warn: bool = True) -> Iterator[Ra
             continue
         key = _normal.get(path)
         if key is None:  # normpath cuts a path at a NUL
-            key = _normal[path] = path if "\0" in path else os.path.normpath(path)
+            if len(_normal) > _MOST_KEPT:
+                _normal.clear()
+            key = os.path.normcase(path if "\0" in path else os.path.normpath(path))
+            _normal[path] = key
         if key not in seen:
             seen.add(key)
             yield root
 
 
 _normal: dict[str, str] = {}
+_MOST_KEPT = 10_000
 
 
 def origin_of(raw: RawRoot) -> Origin:
@@ -163,20 +168,18 @@ def data_entries(text: str, path: str) -> list[tuple[str, int]]:
             if name.strip().upper() == "DATA":
                 raise ConfigError(path, None, f"section [{name}] found, [DATA] needed")
         return []
-    value, line = options.get("path") or sections.get("DEFAULT", {}).get("path") or ("", 0)
+    value, line = options.get("path") or sections.get("DEFAULT", {}).get("path") or ("", 1)
+    numbers = ini.value_lines(text, line, value)
     if "%" in value:
         value = _interpolated(text, value)
-    lines = text.split("\n")
     entries: list[tuple[str, int]] = []
-    for piece in value.split("\n"):
-        while entries and line < len(lines) and piece not in lines[line - 1]:
-            line += 1
+    for number, piece in enumerate(value.split("\n")):
+        line = numbers[min(number, len(numbers) - 1)]
         for entry in _unquoted(piece).split(os.pathsep):
             if "\0" in entry:
                 raise ConfigError(path, line, "a NUL character in a path")
             if entry := _unquoted(entry):
                 entries.append((entry, line))
-        line += 1
     return entries
 
 
@@ -201,32 +204,30 @@ def _interpolated(text: str, literal: str) -> str:
 
 def _given(data_path: DataPath) -> Iterator[RawRoot]:
     if isinstance(data_path, str):
-        data_path = _split(data_path)
+        data_path = expand_all(data_path)
     elif isinstance(data_path, os.PathLike):
         data_path = [data_path]
     for path in data_path:
         root = os.fspath(path)
         if not isinstance(root, str):
             raise TypeError(f"data_path must hold str or os.PathLike[str], not {path!r}")
-        yield root, "argument", "", None, ""
-
-
-def _split(paths: str) -> list[str]:
-    return [expand(path) for path in paths.split(os.pathsep) if path]
+        yield root, "argument", "", None, "", ""
 
 
 def _all_roots() -> Iterator[RawRoot]:
-    for path in _split(os.environ.get("NIPY_DATA_PATH", "")):
-        yield path, "variable", "NIPY_DATA_PATH", None, ""
+    for path in expand_all(os.environ.get("NIPY_DATA_PATH", "")):
+        yield path, "variable", "NIPY_DATA_PATH", None, "", ""
     user_dir = get_nipy_user_dir()
-    yield from _expanded(_file_roots(pjoin(user_dir, "config.ini"), "user file")[1])
+    has_home = os.path.isabs(user_dir)  # else it would be a place in the working directory
+    if has_home:
+        yield from _expanded(_file_roots(pjoin(user_dir, "config.ini"), "user file")[1])
     for directory in system_dirs():
         yield from _expanded(_directory_roots(directory))
-    yield pjoin(sys.prefix, "share", "nipy"), "prefix", "", None, ""
+    yield pjoin(sys.prefix, "share", "nipy"), "prefix", "", None, "", ""
     if sys.prefix == "/usr":
-        yield "/usr/local/share/nipy", "debian", "", None, ""
-    if os.path.isabs(user_dir):  # without a home it would be relative: the working directory
-        yield user_dir, "user directory", "", None, ""
+        yield "/usr/local/share/nipy", "debian", "", None, "", ""
+    if has_home:
+        yield user_dir, "user directory", "", None, "", ""
     from .installers import installer_roots  # rarely needed: a package is found above
 
     yield from installer_roots()
@@ -236,7 +237,8 @@ def _expanded(roots: Iterable[RawRoot]) -> Iterator[RawRoot]:
     for root in roots:
         path = root[0]
         if path is not None and ("$" in path or "~" in path or os.name == "nt"):
-            yield (expand(path), *root[1:])
+            for expanded in expand_all(path):
+                yield (expanded, *root[1:])
         else:
             yield root
 
@@ -256,9 +258,11 @@ def _file_roots(path: str, kind: str) -> Read:
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
+        if os.path.islink(path):
+            return None, _unusable(path, kind, None, "unreadable", "a link that leads nowhere")
         return None, ()
     except (OSError, ValueError) as error:
-        return None, ((None, kind, path, None, _reason(error)),)
+        return None, _unusable(path, kind, None, "unreadable", _reason(error))
     known = _files.get(path)
     if known is not None and known[0] == ini.signature(status):
         return known
@@ -268,14 +272,21 @@ def _file_roots(path: str, kind: str) -> Read:
     except FileNotFoundError:  # it went away in between
         return None, ()
     except ConfigError as error:
-        return None, ((None, kind, path, error.line, error.problem),)
+        return None, _unusable(path, kind, error.line, "malformed", error.problem)
     except OSError as error:
-        return None, ((None, kind, path, None, _reason(error)),)
-    roots: tuple[RawRoot, ...] = tuple((entry, kind, path, line, "") for entry, line in entries)
+        return None, _unusable(path, kind, None, "unreadable", _reason(error))
+    roots: tuple[RawRoot, ...]
+    roots = tuple((entry, kind, path, line, "", "") for entry, line in entries)
     if not ini.settled(seen, time.time_ns()):
         return None, roots
     _files[path] = read = (seen, roots)
     return read
+
+
+def _unusable(
+    path: str, kind: str, line: int | None, state: str, problem: str
+) -> tuple[RawRoot, ...]:
+    return ((None, kind, path, line, state, problem),)
 
 
 def _directory_roots(directory: str) -> tuple[RawRoot, ...]:
@@ -285,7 +296,7 @@ def _directory_roots(directory: str) -> tuple[RawRoot, ...]:
     except (FileNotFoundError, NotADirectoryError):
         return ()
     except (OSError, ValueError) as error:
-        return ((None, "system file", directory, None, _reason(error)),)
+        return _unusable(directory, "system file", None, "unreadable", _reason(error))
     known = _directories.get(directory)
     if known is not None and known[0] is files and _signatures(files) == known[1]:
         return known[2]
@@ -323,17 +334,13 @@ _warned: set[tuple[str, str]] = set()
 
 
 def _warn_once(root: RawRoot) -> None:
-    _, _, where, line, problem = root
+    _, _, where, line, _, problem = root
     if (where, problem) not in _warned:
-        import warnings
-
-        _warned.add((where, problem))
-        warnings.warn(
+        warn(
             f"{ConfigError(where, line, problem)}; the data directories that it names are not "
-            "searched (nibabel-data doctor says how to mend it)",
-            DataWarning,
-            stacklevel=5,
+            "searched (nibabel-data doctor says how to mend it)"
         )
+        _warned.add((where, problem))
 
 
 def _reason(error: Exception) -> str:
@@ -347,9 +354,9 @@ def _root(raw: RawRoot) -> Root:
 
     from .roots import Root
 
-    path, problem = raw[0], raw[4]
+    path, state, problem = raw[0], raw[4], raw[5]
     if path is None:
-        return Root(None, origin_of(raw), "malformed", problem)
+        return Root(None, origin_of(raw), state, problem)
     state, problem = root_state(path)
     return Root(Path(path), origin_of(raw), state, problem)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["aligned", "width"]
+__all__ = ["aligned", "printable", "width"]
 
 
 def width(text: str) -> int:
@@ -38,7 +38,7 @@ def aligned(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
     >>> aligned([('a', 'long', 'x'), ('bbb', 'b', 'y')])
     ['a    long  x', 'bbb  b     y']
     """
-    cells = [[_one_line(cell) for cell in row] for row in rows]
+    cells = [[printable(cell) for cell in row] for row in rows]
     columns = max((len(row) for row in cells), default=0)
     widths = [
         max((width(row[column]) for row in cells if column < len(row)), default=0)
@@ -50,8 +50,14 @@ def aligned(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
     ]
 
 
-def _one_line(text: str) -> str:
-    """Return a cell without what would move the cursor: file names may hold anything."""
+def printable(text: str) -> str:
+    r"""Return a text without what would move the cursor: file names may hold anything.
+
+    Examples
+    --------
+    >>> print(printable('a\nb\x1b'))
+    a\nb\x1b
+    """
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

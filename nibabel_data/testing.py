@@ -24,6 +24,11 @@ def missing_reason(*pkg_defs: Definition) -> str:
     ----------
     *pkg_defs : str, dict or PackageDef
         The packages, as for `nibabel_data.make_datasource`.
+
+    Returns
+    -------
+    str
+        The explanation of each that is missing.
     """
     missing = [answer for answer in map(explain, pkg_defs) if answer.found is None]
     return "\n\n".join(answer.text() for answer in missing)
@@ -49,8 +54,16 @@ def needs_data(*pkg_defs: Definition) -> Callable[[Test], Test]:
     ...     raise AssertionError('not run')
     """
     reason = missing_reason(*pkg_defs)
-    if "pytest" in sys.modules:
-        import pytest
 
-        return pytest.mark.skipif(bool(reason), reason=reason or "all data are there")
-    return unittest.skipIf(bool(reason), reason)
+    def decorate(test: Test) -> Test:
+        skipped: Any = unittest.skipIf(bool(reason), reason)(test)
+        if "pytest" in sys.modules:  # its plain classes know nothing of unittest's skips
+            import pytest
+
+            skipped = pytest.mark.skipif(bool(reason), reason=reason or "all data are there")(
+                skipped
+            )
+        marked: Test = skipped
+        return marked
+
+    return decorate

@@ -81,22 +81,22 @@ class DataVersion(str):
         numbers = _legacy_numbers(self) or _parse(self).release
         return (numbers[0], numbers[1] if len(numbers) > 1 else 0)
 
-    # The four methods take any str, also on the left: Python asks the subclass first.
+    # The four methods take any str or Version, also on the left: Python asks the subclass first.
     def __lt__(self, other: str) -> bool:
-        mine, theirs = _keys(self, other)
-        return bool(mine < theirs)
+        keys = _keys(self, other)
+        return NotImplemented if keys is None else bool(keys[0] < keys[1])
 
     def __le__(self, other: str) -> bool:
-        mine, theirs = _keys(self, other)
-        return bool(mine <= theirs)
+        keys = _keys(self, other)
+        return NotImplemented if keys is None else bool(keys[0] <= keys[1])
 
     def __gt__(self, other: str) -> bool:
-        mine, theirs = _keys(self, other)
-        return bool(mine > theirs)
+        keys = _keys(self, other)
+        return NotImplemented if keys is None else bool(keys[0] > keys[1])
 
     def __ge__(self, other: str) -> bool:
-        mine, theirs = _keys(self, other)
-        return bool(mine >= theirs)
+        keys = _keys(self, other)
+        return NotImplemented if keys is None else bool(keys[0] >= keys[1])
 
 
 def check_specifier(specifier: str) -> str:
@@ -205,8 +205,15 @@ def _is_pep440(text: str) -> bool:
     return True
 
 
-def _keys(mine: str, theirs: str) -> tuple[Any, Any]:
-    """Return two values that are ordered as the two versions are."""
+def _keys(mine: str, theirs: object) -> tuple[Any, Any] | None:
+    """Return two values that are ordered as the two versions are; None for what is no version.
+
+    A `packaging.version.Version` is one; a float is not: as a number, 0.10 would be 0.1.
+    """
+    if not isinstance(theirs, str):
+        if not hasattr(theirs, "release"):
+            return None
+        theirs = str(theirs)
     plain = _release(mine), _release(theirs)
     if None in plain:
         return _parse(str(mine)), _parse(str(theirs))

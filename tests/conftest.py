@@ -27,6 +27,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
+    (tmp_path / "etc").mkdir()
     monkeypatch.setenv("NIPY_SYSTEM_DIR", str(tmp_path / "etc"))
     monkeypatch.setenv("XDG_DATA_DIRS", str(tmp_path / "no-site-data"))
     for name in ("NIPY_DATA_PATH", "NIPY_USER_DIR", "NO_COLOR", "DESTDIR"):
@@ -35,7 +36,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searchpath._listings.clear()
     searchpath._directories.clear()
     searchpath._warned.clear()
-    monkeypatch.setattr(installers, "_plugins", (None, ()))
+    monkeypatch.setattr(installers, "_points", (None, ()))
 
 
 @pytest.fixture

@@ -108,7 +108,6 @@ def test_a_bad_ini_is_one_line_of_warning(root: Path, run: Any) -> None:
     make = root / "nipy" / "templates"
     os.environ["NIPY_DATA_PATH"] = "/none"
     etc = Path(os.environ["NIPY_SYSTEM_DIR"])
-    etc.mkdir()
     (etc / "lab.ini").write_text(f"[DATA]\npath = {root}\n")
     status, out, err = run("find", "nipy/templates")
     assert (status, out) == (0, f"{make}\n")
@@ -293,6 +292,56 @@ def test_a_name_that_is_no_text_is_printed_as_it_is(tmp_path: Path) -> None:
     environment = {**os.environb, b"NIPY_DATA_PATH": os.path.dirname(os.path.dirname(package))}
     out = subprocess.run([COMMAND, "find", "a/b"], env=environment, capture_output=True).stdout
     assert out == package + b"\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8:strict"])
+@pytest.mark.parametrize("verb", ["list", "find łódź/é", "find łódź/none", "path", "doctor"])
+def test_a_stream_that_cannot_show_every_letter(
+    verb: str, encoding: str, make_package: MakePackage
+) -> None:
+    root = make_package("root", "łódź/é")
+    environment = {"NIPY_DATA_PATH": str(root), "PYTHONIOENCODING": encoding}
+    done = subprocess.run(
+        [COMMAND, *verb.split()], env={**os.environ, **environment}, capture_output=True
+    )
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == (verb.endswith("none"))
+    assert done.stdout or done.stderr
+
+
+@pytest.mark.parametrize("end", [">&-", ">/dev/full", "2>&-", ">&- 2>&-"])
+def test_closed_and_full_streams(end: str, root: Path) -> None:
+    for verb in ("path", "find x/y"):
+        done = subprocess.run(f"{COMMAND} {verb} {end}", shell=True, capture_output=True, text=True)
+        assert "Traceback" not in done.stderr
+        assert "no data package" not in done.stdout
+
+
+def test_a_failure_is_json_where_json_is_asked(root: Path, run: Any) -> None:
+    status, out, err = run("find", "--json", "nipy/nothing")
+    assert status == 1
+    facts = json.loads(out)
+    assert facts["error"].startswith("no data package 'nipy/nothing'")
+    assert facts["explanation"]["found"] is None
+    assert "no data package" in err
+
+
+def test_completion_runs_nothing_that_a_name_says(
+    make_package: MakePackage, run: Any, tmp_path: Path
+) -> None:
+    root = make_package("root", "nipy/$(touch pwned)")
+    make_package("root", "nipy/a b")
+    script = tmp_path / "completion.bash"
+    script.write_text(run("completion", "bash")[1])
+    code = f"cd {tmp_path}; source {script}; _nibabel_data_packages ni"
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(COMMAND).parent}:{os.environ['PATH']}",
+        "NIPY_DATA_PATH": str(root),
+    }
+    done = subprocess.run(["bash", "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout == "nipy/\\$\\(touch\\ pwned\\)\nnipy/a\\ b\n"
+    assert not (tmp_path / "pwned").exists()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])

@@ -52,7 +52,6 @@ def user_ini(two: tuple[Path, Path]) -> Path:
 
 def edit(user_ini: Path, two: tuple[Path, Path], stop: threading.Event) -> None:
     system = Path(os.environ["NIPY_SYSTEM_DIR"])
-    system.mkdir()
     number = 0
     while not stop.is_set():
         number += 1

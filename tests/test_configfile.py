@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,6 +15,14 @@ from hypothesis import strategies as st
 from nibabel_data import DataError, get_data_path
 from nibabel_data.configfile import add_data_path
 from nibabel_data.searchpath import data_entries
+
+
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], int]]:
+    """Return what sets the mask of new files, which is put back at the end."""
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
 
 
 @pytest.fixture
@@ -40,9 +48,13 @@ def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
     assert first.file.stat() == before
 
 
-def test_a_system_file_is_readable_by_all(tmp_path: Path) -> None:
-    os.umask(0o022)
+def test_a_system_file_is_readable_by_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: Callable[[int], int]
+) -> None:
+    umask(0o077)
+    monkeypatch.setenv("NIPY_SYSTEM_DIR", str(tmp_path / "deep" / "etc"))
     change = add_data_path("/usr/share/nipy", system="nipy_templates")
+    assert stat.S_IMODE(change.file.parent.stat().st_mode) == 0o755
     assert change.file == Path(os.environ["NIPY_SYSTEM_DIR"], "nipy_templates.ini")
     assert stat.S_IMODE(change.file.stat().st_mode) == 0o644
     assert "/usr/share/nipy" in get_data_path()
@@ -68,6 +80,8 @@ def test_destdir_moves_the_file_not_the_entry(
         ("[DATA]\nPATH:/a\n", "[DATA]\nPATH:/a:/new\n"),
         ("[DATA]\npath =\n", "[DATA]\npath = /new\n"),
         ("[DATA]\npath = /a\n  # c\n  /b\n[O]\n", "[DATA]\npath = /a\n  # c\n  /b:/new\n[O]\n"),
+        ('[DATA]\npath = "/a:/b"\n', '[DATA]\npath = "/a:/b"\n    /new\n'),
+        ("[DATA]\npath =\n  # was /b\n  /b\n", "[DATA]\npath =\n  # was /b\n  /b:/new\n"),
         ("[DEFAULT]\npath = /d\n[DATA]\n", "[DEFAULT]\npath = /d\n[DATA]\npath = /d:/new\n"),
     ],
 )
@@ -103,6 +117,60 @@ def test_what_cannot_stand_in_an_ini_file_is_refused(path: str) -> None:
     with pytest.raises(DataError, match="cannot stand in an ini file"):
         add_data_path(path if path.startswith("/") else "/x/" + path)
     assert not Path(os.environ["HOME"], ".nipy", "config.ini").exists()
+
+
+def test_an_empty_path_is_refused() -> None:
+    with pytest.raises(DataError, match="a shell variable that is not set"):
+        add_data_path("")
+
+
+def test_without_a_home_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="there is no home directory; set NIPY_USER_DIR"):
+        add_data_path("/a")
+    assert "~" not in os.listdir(tmp_path)
+
+
+def test_a_link_out_of_destdir_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIPY_SYSTEM_DIR", "/etc/nipy")
+    (tmp_path / "host").mkdir()
+    (tmp_path / "stage" / "etc").mkdir(parents=True)
+    (tmp_path / "stage" / "etc" / "nipy").symlink_to(tmp_path / "host")
+    with pytest.raises(DataError, match="leads out of it"):
+        add_data_path("/usr/share/nipy", system="lab", destdir=tmp_path / "stage")
+    assert os.listdir(tmp_path / "host") == []
+
+
+def test_line_ends_and_byte_order_mark_stay(user_ini: Path) -> None:
+    user_ini.write_bytes(b"\xef\xbb\xbf[DATA]\r\npath = /a\r\n")
+    add_data_path("/new")
+    assert user_ini.read_bytes() == b"\xef\xbb\xbf[DATA]\r\npath = /a:/new\r\n"
+
+
+def test_the_owner_of_a_file_stays(user_ini: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, who alone can give files away")
+    user_ini.write_text("[DATA]\npath = /a\n")
+    os.chown(user_ini, 65534, 65534)
+    add_data_path("/new")
+    assert (user_ini.stat().st_uid, user_ini.stat().st_gid) == (65534, 65534)
+
+
+def test_a_protected_file_is_left_alone(user_ini: Path) -> None:
+    user_ini.write_text("[DATA]\npath = /a\n")
+    user_ini.chmod(0o444)
+    with pytest.raises(DataError, match="is write-protected"):
+        add_data_path("/new")
+
+
+def test_what_a_killed_writer_left_is_removed(user_ini: Path) -> None:
+    left = user_ini.with_name(".config.ini.4194399.abcd.nibabel-data-tmp")
+    left.write_text("")
+    add_data_path("/new")
+    assert os.listdir(user_ini.parent) == ["config.ini"]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../up", ".hidden", "a\0b"])

@@ -5,6 +5,8 @@ import copy
 import os
 import pickle
 import subprocess
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import nibabel.data
@@ -94,8 +96,44 @@ def test_annexed_content_that_is_absent_is_told_apart(package: VersionedDatasour
     }
     with pytest.raises(MissingFileError, match=f"datalad get -d {base} {base}/T1.nii.gz"):
         package.path("T1.nii.gz", must_exist=True)
-    with pytest.raises(MissingFileError, match="a link to nowhere, which does not exist"):
+    with pytest.raises(MissingFileError, match="a link to .*nowhere, which does not exist"):
         package.path("broken", must_exist=True)
+
+
+def test_a_pointer_of_an_unlocked_branch_is_no_content(package: VersionedDatasource) -> None:
+    Path(package.base_path, "a.txt").write_text("/annex/objects/SHA256E-s10--ab.txt\n")
+    with pytest.raises(MissingFileError, match="datalad get") as caught:
+        package.path("a.txt", must_exist=True)
+    assert caught.value.filename == package.get_filename("a.txt")
+
+
+def test_no_permission_is_not_taken_for_absence(
+    public_tmp: Path, unprivileged: Callable[[], AbstractContextManager[None]]
+) -> None:
+    (public_tmp / "closed").mkdir(mode=0)
+    (public_tmp / "a").write_text("")
+    with unprivileged():
+        source = Datasource(public_tmp)
+        with pytest.raises(DataError, match="no permission to read") as caught:
+            source.path("closed", "b.txt", must_exist=True)
+        assert not isinstance(caught.value, FileNotFoundError)
+        assert source.list_files() == ["a"]
+
+
+def test_a_parent_behind_a_link_leads_out(package: VersionedDatasource, tmp_path: Path) -> None:
+    Path(package.base_path, "link").symlink_to(tmp_path)
+    assert package.get_filename("link", "x").endswith("link/x")
+    with pytest.raises(DataError, match="leads out"):
+        package.get_filename("link", "..", "secret")
+
+
+def test_near_names_among_many_files_are_found_quickly(tmp_path: Path) -> None:
+    for number in range(3000):
+        (tmp_path / f"sub-{number:05}_task-rest_bold.nii.gz").write_bytes(b"")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "T1.nii").write_bytes(b"")
+    with pytest.raises(MissingFileError, match="did you mean 'deep/T1.nii'"):
+        Datasource(tmp_path).path("T1.nii", must_exist=True)
 
 
 @pytest.mark.parametrize("kind", [str, Path, "{}/".format])
@@ -132,7 +170,12 @@ def test_glob(package: VersionedDatasource) -> None:
     assert package.glob("**/c.txt") == [base / "sub" / "deep" / "c.txt"]
     assert package.glob("sub/.h*") == [base / "sub" / ".hidden.txt"]
     assert package.glob("nothing*") == []
-    for wrong in ("", "../*", "a/../../*"):
+    (base / ".git").mkdir()
+    assert base / ".git" not in package.glob("./*")
+    assert package.glob(Path("*.txt")) == package.glob("*.txt")
+    with pytest.raises(DataError, match="no such directory"):
+        Datasource("/no/such/base").glob("*")
+    for wrong in ("", "../*", "a/../../*", ".", "a" * 300 + "/x"):
         with pytest.raises(DataError):
             package.glob(wrong)
 

@@ -32,7 +32,6 @@ def test_a_malformed_ini(tmp_path: Path) -> None:
     home.mkdir()
     (home / "config.ini").write_text("[DATA]\npath = /a\npath = /b\n")
     etc = Path(os.environ["NIPY_SYSTEM_DIR"])
-    etc.mkdir()
     (etc / "lab.ini").write_text("[data]\npath = /a\n")
     problems = diagnose()
     assert kinds(problems) == ["malformed ini", "malformed ini"]
@@ -53,7 +52,7 @@ def test_an_unreadable_ini(
     (public_tmp / "config.ini").chmod(0)
     diagnose()
     with unprivileged():
-        problem = the("malformed ini", diagnose())
+        problem = the("unreadable ini", diagnose())
     assert problem.mend == f"chmod a+r {public_tmp}/config.ini"
 
 
@@ -122,15 +121,19 @@ def test_a_relative_root(make_package: MakePackage, monkeypatch: pytest.MonkeyPa
 
 def test_an_empty_directory_left_by_an_uninstall(make_package: MakePackage) -> None:
     root = make_package()
-    (root / "nipy" / "left").mkdir()
+    (root / "nipy" / "left" / "deep").mkdir(parents=True)
+    (root / "nipy" / "templates" / "output").mkdir()
+    (root / "nipy" / "broken").symlink_to("nowhere")
     (root / "alone").mkdir()
     (root / ".hidden").mkdir()
     problems = diagnose(root)
-    assert kinds(problems) == ["empty directory", "empty directory"]
-    assert [problem.mend for problem in problems] == [
-        f"rmdir {root}/alone",
-        f"rmdir {root}/nipy/left",
+    assert [(problem.kind, problem.where) for problem in problems] == [
+        ("empty directory", f"{root}/alone"),
+        ("dangling link", f"{root}/nipy/broken"),
+        ("empty directory", f"{root}/nipy/left"),
     ]
+    assert "find" in problems[0].mend
+    assert [problem.serious for problem in problems] == [False, True, False]
 
 
 def test_packages_that_cannot_be_used(make_package: MakePackage) -> None:
@@ -172,7 +175,7 @@ def test_a_directory_inside_that_cannot_be_read(
     (package / "closed").chmod(0)
     with unprivileged():
         problem = the("unreadable directory", diagnose(public_tmp))
-    assert "closed: Permission denied" in problem.problem
+    assert problem.where == str(package / "closed")
 
 
 def test_data_that_an_installer_put_out_of_sight(
@@ -186,6 +189,31 @@ def test_data_that_an_installer_put_out_of_sight(
     assert problem.where == str(root)
     assert problem.mend == f"nibabel-data config add {root}"
     assert not problem.serious
+
+
+def test_variables_and_files_that_do_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etc = tmp_path / "etc"
+    (etc / "lab.ini").write_text("[DATA]\npaths = /a\n")
+    (etc / "lab.conf").write_text("[DATA]\npath = /a\n")
+    problems = diagnose()
+    assert [(p.kind, p.where, p.serious) for p in problems] == [
+        ("silent file", str(etc / "lab.conf"), False),
+        ("silent file", str(etc / "lab.ini"), False),
+    ]
+    monkeypatch.setenv("NIPY_SYSTEM_DIR", "/no/such/dir")
+    assert the("missing root", diagnose()).problem == "NIPY_SYSTEM_DIR names no directory"
+
+
+def test_a_plugin_that_names_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from .test_installers import add_plugin
+
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "emptyplug.py").write_text("ROOT = '/no/such/root'\n")
+    add_plugin(tmp_path / "site", "empty-plugin", "emptyplug:ROOT")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    assert the("missing root", diagnose()).where == "/no/such/root"
 
 
 def test_a_plugin_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def test_near_names(asked: str, near: tuple[str, ...], make_package: MakePackage
     [
         ("[DEFAULT]\nversion = 0.2\n", "install a version >=0.3, then"),
         ("[DEFAULT]\n", "mend "),
-        (None, "nibabel-data config add DIRECTORY"),
+        (None, "in data_path"),
     ],
 )
 def test_the_next_command(config: str | None, said: str, make_package: MakePackage) -> None:
@@ -97,9 +97,13 @@ def test_the_next_command(config: str | None, said: str, make_package: MakePacka
 
 
 @pytest.mark.parametrize("deep", ["nipy", "nipy/templates"])
-def test_a_root_that_is_too_deep(deep: str, make_package: MakePackage) -> None:
+def test_a_root_that_is_too_deep(
+    deep: str, make_package: MakePackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIPY_DATA_PATH", "")
     root = make_package()
-    answer = explain("nipy/templates", root / deep)
+    os.environ["NIPY_DATA_PATH"] = str(root / deep)
+    answer = explain("nipy/templates")
     assert answer.findings[0].state == "too deep"
     assert answer.findings[0].detail == f"not here: it is below {root}, which is to be named"
     assert answer.next_steps()[-1].endswith(f"nibabel-data config add {root}")
@@ -109,6 +113,12 @@ def test_a_path_inside_a_package_is_told_apart(make_package: MakePackage) -> Non
     steps = explain("nipy/templates/ICBM152/T1.nii", make_package()).next_steps()
     assert steps[0] == "nipy/templates is the package; what follows is a path inside it."
     assert steps[-1].endswith("nibabel-data find nipy/templates ICBM152/T1.nii")
+
+
+def test_a_leftover_does_not_hide_a_near_name(make_package: MakePackage) -> None:
+    root = make_package()
+    (root / "nipy" / "template").mkdir()
+    assert explain("nipy/template", root).near == ("nipy/templates",)
 
 
 def test_an_ini_that_may_have_named_the_package_is_to_be_mended_first() -> None:
@@ -125,7 +135,9 @@ def test_a_dangling_link_is_told(make_package: MakePackage, tmp_path: Path) -> N
     (root / "a" / "c").symlink_to("nowhere")
     (root / "a" / "d").mkdir()
     (root / "a" / "d" / "config.ini").symlink_to("nowhere")
-    assert explain("a/c", root).findings[0].detail == "a link to nowhere, which does not exist"
+    assert explain("a/c", root).findings[0].detail == (
+        f"a link to {root}/a/nowhere, which does not exist"
+    )
     assert explain("a/d", root).findings[0].detail == "config.ini is a link that leads nowhere"
 
 

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from nibabel_data import DataError
-from nibabel_data.files import annex_command, content_state, escapes, human_size, walk_files
+from nibabel_data.files import (
+    annex_command,
+    content_state,
+    escapes,
+    human_size,
+    is_pointer,
+    walk_files,
+)
 
 
 def test_states(tmp_path: Path) -> None:
@@ -91,17 +98,35 @@ def test_a_tree_deeper_than_any_path_is_an_error(deep_tmp: Path) -> None:
         list(walk_files(str(deep_tmp)))
 
 
-def test_a_directory_that_cannot_be_read_is_an_error(
+def test_a_closed_directory_is_told_and_the_rest_is_walked(
     public_tmp: Path, unprivileged: Callable[[], AbstractContextManager[None]]
 ) -> None:
     (public_tmp / "closed").mkdir(mode=0)
-    with unprivileged(), pytest.raises(DataError, match=r"closed: Permission denied"):
-        list(walk_files(str(public_tmp)))
+    (public_tmp / "file").write_text("x")
+    (public_tmp / "link").symlink_to("closed/annexed")
+    with unprivileged():
+        found = list(walk_files(str(public_tmp)))
+        assert content_state(str(public_tmp / "closed" / "file")) == "unreadable"
+        with pytest.raises(DataError, match="Permission denied"):
+            list(walk_files(str(public_tmp / "closed")))
+    assert found == [("file", "file", 1), ("link", "unreadable", 0), ("closed", "unreadable", 0)]
+
+
+def test_a_pointer_in_place_of_content(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("/annex/objects/SHA256E-s10--ab.nii.gz\n")
+    (tmp_path / "b").write_text("data")
+    assert [is_pointer(f"{tmp_path}/{name}") for name in "abc"] == [True, False, False]
 
 
 @pytest.mark.parametrize(
     ("parts", "expected"),
-    [((), False), (("a",), False), (("",), False), (("a", "..", "..", "b"), True)],
+    [
+        ((), False),
+        (("a",), False),
+        (("",), False),
+        (("a", "..", "..", "b"), True),
+        (("a", "/b"), True),
+    ],
 )
 def test_escapes(parts: tuple[str, ...], expected: bool) -> None:
     assert escapes(*parts) is expected

@@ -206,8 +206,10 @@ def test_plugins_name_roots(
         ("no_such_module_here", "no package 'no_such_module_here'"),
         ("no_such_module_here:x", "No module named 'no_such_module_here'"),
         ("os:abort_not_there", "has no attribute 'abort_not_there'"),
-        ("os:curdir", "a root must be an absolute path, not '.'"),
+        ("os:curdir", "a root must be an absolute path, a str, not '.'"),
         ("os:getpid", "TypeError"),
+        ("sys:exit", "SystemExit"),
+        ("os:fsencode", "TypeError"),
     ],
 )
 def test_a_plugin_that_fails_is_one_bad_entry(
@@ -220,6 +222,62 @@ def test_a_plugin_that_fails_is_one_bad_entry(
     assert problem in bad.problem
     with pytest.warns(DataWarning, match="bad-plugin"):
         get_data_path()
+
+
+def test_a_function_of_a_plugin_is_asked_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    (site / "one").mkdir(parents=True)
+    (site / "asked.py").write_text("import os\ndef roots():\n    return os.environ['LAB_ROOT']\n")
+    add_plugin(site, "asked-plugin", "asked:roots")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("LAB_ROOT", str(tmp_path))
+    assert get_data_path()[-1] == str(tmp_path)
+    monkeypatch.setenv("LAB_ROOT", str(site / "one"))
+    assert get_data_path()[-1] == str(site / "one")
+    monkeypatch.setenv("NIBABEL_DATA_PLUGINS", "0")
+    assert get_data_path()[-1] != str(site / "one")
+    sys.modules.pop("asked", None)
+
+
+def test_a_plugin_that_looks_for_data_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "selfish.py").write_text(
+        "from nibabel_data import datasource_or_bomber\n"
+        "atlas = datasource_or_bomber('lab/atlas')\n"
+        "def roots():\n    bool(atlas)\n    return '" + str(tmp_path) + "'\n"
+    )
+    add_plugin(site, "selfish-plugin", "selfish:roots")
+    monkeypatch.syspath_prepend(str(site))
+    import selfish
+
+    assert not selfish.atlas
+    assert get_data_path()[-1] == str(tmp_path)
+    sys.modules.pop("selfish", None)
+
+
+@pytest.mark.parametrize("odd", [Path("/tmp"), None, b"/tmp", 3])
+def test_odd_entries_of_sys_path_are_passed_over(
+    odd: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, odd])
+    assert get_data_path()
+
+
+def test_a_damaged_distribution_is_no_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_plugin(tmp_path / "site", "good-plugin", "os:devnull")
+    bad = tmp_path / "site" / "bad-1.0.dist-info"
+    bad.mkdir()
+    (bad / "METADATA").write_text("Name: bad\nVersion: 1.0\n")
+    (bad / "entry_points.txt").write_bytes(b"[nibabel_data.roots]\nx = \xe9\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    assert get_data_path()
 
 
 def test_a_plugin_installed_later_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

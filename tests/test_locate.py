@@ -11,13 +11,14 @@ from typing import Any
 
 import nibabel.data
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from nibabel_data import (
     Bomber,
     BomberError,
     DataError,
+    DataWarning,
     DefinitionError,
     VersionedDatasource,
     datasource_or_bomber,
@@ -88,7 +89,7 @@ def test_broken_copies_are_passed_over(tmp_path: Path, make_package: MakePackage
         "no config.ini",
         "not a directory",
         "malformed",
-        "unreadable",
+        "broken",
         "malformed",
         "malformed",
         "found",
@@ -137,6 +138,26 @@ def test_the_error_holds_its_explanation(make_package: MakePackage) -> None:
     assert str(caught.value) == explanation.text()
     again = pickle.loads(pickle.dumps(caught.value))
     assert again.explanation == explanation
+
+
+def test_a_root_one_level_too_deep_in_a_closed_directory(
+    public_tmp: Path, unprivileged: Callable[[], AbstractContextManager[None]]
+) -> None:
+    (public_tmp / "nipy" / "templates").mkdir(parents=True)
+    (public_tmp / "nipy" / "templates").chmod(0)
+    explain("nipy/templates")
+    with unprivileged(), pytest.raises(DataError):
+        make_datasource("nipy/templates", public_tmp / "nipy")
+
+
+def test_an_unknown_key_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.warns(DataWarning) as caught:
+        bomber: Any = datasource_or_bomber({"relpath": "a/b", "colour": "red"})
+        assert not bomber
+        assert not hasattr(bomber, "version")
+        with pytest.raises(DataError):
+            make_datasource({"relpath": "a/b", "colour": "red"})
+    assert [warning.filename for warning in caught] == [__file__, __file__]
 
 
 def test_a_package_that_is_a_link(make_package: MakePackage, tmp_path: Path) -> None:
@@ -279,7 +300,7 @@ def test_a_package_that_appears_while_the_error_is_written(
     from nibabel_data import locate
 
     root = make_package()
-    monkeypatch.setattr(locate, "_find", lambda *_: None)
+    monkeypatch.setattr(locate, "_find", lambda *_, **__: None)
     assert make_datasource("nipy/templates", root).version == "0.3"
 
 
@@ -316,6 +337,8 @@ def test_roots_that_no_file_system_has(root: str) -> None:
     assert caught.value.explanation.findings[0].state == "not searched"
 
 
+@example(["~\0"])
+@example(["~\ud800"])
 @given(st.lists(st.text(max_size=8), max_size=4))
 def test_any_data_path_is_searched_or_a_data_error(roots: list[str]) -> None:
     with pytest.raises(DataError):

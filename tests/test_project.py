@@ -112,7 +112,7 @@ def test_setup_py_install_ends_with_the_check(checkout: Path, tmp_path: Path) ->
     out = run(python, "setup.py", "-q", "install", *options, cwd=checkout)
     assert "optional data: no data package 'nipy/templates' (version >=0.3)" in out
     assert "nibabel-data config add DIRECTORY" in out
-    assert "nibabel_data" in record.read_text()
+    assert "nibabel_data/example/nipy/examplepkg/config.ini" in record.read_text()
     staged = run(python, "setup.py", "-q", "install", *options, "--root=stage", cwd=checkout)
     assert "optional data" not in staged  # a packager's staging directory is no installation
 

@@ -17,7 +17,7 @@ def test_nothing_missing_is_silent(make_package: MakePackage) -> None:
 
 
 def test_what_is_missing_is_returned_and_warned_about(make_package: MakePackage) -> None:
-    with pytest.warns(DataWarning, match="nibabel-data config add") as caught:
+    with pytest.warns(DataWarning, match="name the directory") as caught:
         missing = require("nipy/templates", "a/b", {"relpath": "c/d"}, data_path=make_package())
     assert [answer.definition.relpath for answer in missing] == ["a/b", "c/d"]
     assert [str(warning.message) for warning in caught] == [answer.text() for answer in missing]

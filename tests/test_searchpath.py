@@ -130,6 +130,8 @@ def test_home_and_variables_are_expanded(
         ("[DATA]\nbase = /b\npath = %(base)s/d\n", [("/b/d", 3)]),
         ("[DATA]\npath = /a\n  /b\n", [("/a", 2), ("/b", 3)]),
         ("[DATA]\npath =\n  /a\n  # c\n  /b\n", [("/a", 3), ("/b", 5)]),
+        ("[DATA]\npath =\n  # /b is gone\n  /b\n", [("/b", 4)]),
+        ("[DATA]\npath = /a\n\n  /b\n", [("/a", 2), ("/b", 4)]),
         ('[DATA]\npath = "/a b"\n', [("/a b", 2)]),
         ("[DATA]\npath = '/a':\"/b c\"\n", [("/a", 2), ("/b c", 2)]),
         ("[DATA]\npath = /a : /b\n", [("/a", 2), ("/b", 2)]),
@@ -207,7 +209,7 @@ def test_an_unreadable_ini_is_told(
         bad = next(root for root in search_path() if root.path is None)
         with pytest.warns(DataWarning, match="permission denied"):
             get_data_path()
-    assert (bad.state, bad.problem) == ("malformed", "permission denied")
+    assert (bad.state, bad.problem) == ("unreadable", "permission denied")
 
 
 def test_states_of_roots(
@@ -240,6 +242,85 @@ def test_a_string_is_one_search_string() -> None:
 def test_bytes_are_refused_with_a_clear_error() -> None:
     with pytest.raises(TypeError, match="data_path must hold str"):
         search_path([b"/a"])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("place", ["variable", "ini"])
+def test_an_empty_variable_is_not_the_working_directory(
+    place: str, user_ini: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMPTY", "")
+    monkeypatch.setenv("TWO", os.pathsep.join(["/a", "/b"]))
+    value = os.pathsep.join(["$EMPTY", "$TWO"])
+    if place == "ini":
+        write_ini(user_ini, f"[DATA]\npath = {value}\n")
+    else:
+        monkeypatch.setenv("NIPY_DATA_PATH", value)
+    assert get_data_path()[:2] == ["/a", "/b"]
+    assert "" not in get_data_path()
+
+
+@pytest.mark.parametrize("name", ["NIPY_USER_DIR", "NIPY_SYSTEM_DIR"])
+def test_a_working_directory_that_is_gone(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setenv(name, "relative")
+    assert get_data_path()
+
+
+def test_a_link_that_leads_nowhere_is_told(system_dir: Path) -> None:
+    (system_dir / "a.ini").symlink_to("nowhere")
+    bad = next(root for root in search_path() if root.path is None)
+    assert (bad.state, bad.problem) == ("unreadable", "a link that leads nowhere")
+
+
+def test_files_of_the_system_are_read_in_the_order_of_their_names(
+    system_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "badc":
+        write_ini(system_dir / f"{name}.ini", f"[DATA]\npath = /{name}\n")
+    monkeypatch.setattr(os, "listdir", lambda _: ["d.ini", "b.ini", "c.ini", "a.ini"])
+    assert get_data_path()[:4] == ["/a", "/b", "/c", "/d"]
+
+
+def test_a_warm_system_file_that_is_edited_in_place_is_read_again(system_dir: Path) -> None:
+    files = [write_ini(system_dir / f"{name}.ini", f"[DATA]\npath = /{name}\n") for name in "ab"]
+    age(files[0])
+    assert get_data_path()[:2] == ["/a", "/b"]
+    assert str(system_dir) in searchpath._directories
+    write_ini(files[1], "[DATA]\npath = /c\n")
+    assert get_data_path()[:2] == ["/a", "/c"]
+
+
+def test_what_is_not_settled_is_not_kept(
+    user_ini: Path, system_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searchpath.ini, "signature", lambda status: (0, 0, 0, 0, 0))
+    monkeypatch.setattr(searchpath.ini, "settled", lambda seen, now: False)
+    write_ini(system_dir / "a.ini", "[DATA]\npath = /sys\n")
+    write_ini(user_ini, "[DATA]\npath = /one\n")
+    assert get_data_path()[:2] == ["/one", "/sys"]
+    write_ini(user_ini, "[DATA]\npath = /two\n")
+    write_ini(system_dir / "b.ini", "[DATA]\npath = /new\n")
+    assert get_data_path()[:3] == ["/two", "/sys", "/new"]
+
+
+@pytest.mark.parametrize("call", ["get_data_path()", "make_datasource('nipy/templates', None)"])
+def test_a_warning_names_the_line_of_the_caller(
+    call: str, user_ini: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import nibabel_data
+
+    write_ini(user_ini, "nonsense")
+    with pytest.warns(DataWarning) as caught:
+        exec(
+            compile(f"try: {call}\nexcept DataError: pass", "caller.py", "exec"),
+            {name: getattr(nibabel_data, name) for name in nibabel_data.__all__}
+            | {"__name__": "caller"},
+        )
+    assert [warning.filename for warning in caught] == ["caller.py"]
 
 
 def test_changes_are_seen_at_the_next_call(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+
+from nibabel_data.cli.main import main
 
 from .conftest import MakePackage, run_python
 
@@ -95,14 +99,24 @@ assert not seen, seen
     run_python(code)
 
 
-def test_a_home_that_cannot_be_written(root: Path) -> None:
-    home = Path(os.environ["HOME"])
-    home.chmod(0o555)
-    run_python(
-        "import nibabel_data as nd; nd.make_datasource('nipy/templates'); list(nd.iter_packages())",
-        HOME="/proc/no-such-home",
-    )
-    assert os.listdir(home) == []
+def test_a_home_that_cannot_be_written(
+    public_tmp: Path,
+    unprivileged: Callable[[], AbstractContextManager[None]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    package = public_tmp / "root" / "nipy" / "templates"
+    package.mkdir(parents=True)
+    (package / "config.ini").write_text("[DEFAULT]\nversion = 0.3\n")
+    (public_tmp / "home").mkdir(mode=0o555)
+    monkeypatch.setenv("HOME", str(public_tmp / "home"))
+    monkeypatch.setenv("NIPY_SYSTEM_DIR", str(public_tmp / "etc"))
+    monkeypatch.setenv("NIPY_DATA_PATH", str(public_tmp / "root"))
+    main(["doctor"])  # loads what it needs
+    with unprivileged():
+        for verb in ("path", "list", "find nipy/templates", "explain nipy/templates"):
+            assert main(verb.split()) == 0
+    assert os.listdir(public_tmp / "home") == []
 
 
 def test_importing_loads_nothing() -> None:

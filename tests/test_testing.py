@@ -89,3 +89,25 @@ def test_unittest_alone(tmp_path: Path) -> None:
     out = run_python(code)
     assert "no data package 'nipy/templates'" in out
     assert out.strip().endswith("False")
+
+
+def test_a_marker_without_packages_is_wrong_usage(tmp_path: Path) -> None:
+    for mark in ("needs_data", "needs_data()", "needs_data(relpath='a/b')"):
+        code = f"import pytest\n@pytest.mark.{mark}\ndef test_it():\n    raise AssertionError\n"
+        (tmp_path / "test_wrong.py").write_text(code)
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_wrong.py"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode != 0
+        assert "takes packages, and nothing else" in done.stdout + done.stderr
+
+
+def test_unittest_runs_what_imports_pytest(tmp_path: Path) -> None:
+    (tmp_path / "test_old.py").write_text(
+        "import unittest\nimport pytest\nfrom nibabel_data.testing import needs_data\n"
+        "@needs_data('nipy/templates')\nclass TestOld(unittest.TestCase):\n"
+        "    def test_one(self):\n        raise AssertionError\n"
+    )
+    command = [sys.executable, "-m", "unittest", "-v", "test_old"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "skipped=1" in done.stderr

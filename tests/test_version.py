@@ -124,6 +124,14 @@ def test_comparing_with_no_version_is_a_data_error() -> None:
         DataVersion("0.3") < "abc"  # noqa: B015
 
 
+def test_what_is_no_version_cannot_be_compared() -> None:
+    version = DataVersion("0.10")
+    for other in (0.4, 3, None, (0, 4)):
+        with pytest.raises(TypeError, match="not supported between"):
+            version < other  # type: ignore[operator]  # noqa: B015
+    assert version > Version("0.9")  # type: ignore[operator]
+
+
 def test_copies() -> None:
     version = DataVersion("1.2rc1")
     for other in (copy.copy(version), copy.deepcopy(version), pickle.loads(pickle.dumps(version))):

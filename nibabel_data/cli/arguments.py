@@ -47,6 +47,11 @@ def add_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser], verb: V
 
 def _list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--names", action="store_true", help="print the names alone")
+    parser.add_argument(
+        "--adapters",
+        action="store_true",
+        help="list what other tools hold, too: TemplateFlow, nilearn, FSL, FreeSurfer, MNE, pooch",
+    )
 
 
 def _find(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,10 @@ __all__ = ["completion"]
 
 _BASH = """
 _nibabel_data_packages() {
-  compgen -W "$(nibabel-data list --names 2>/dev/null)" -- "$1"
+  local name  # names are data: nothing in them may be expanded by the shell
+  while IFS= read -r name; do
+    [[ $name == "$1"* ]] && printf '%q\\n' "$name"
+  done < <(nibabel-data list --names 2>/dev/null)
 }
 """
 _ZSH = """

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import asdict
 
 from ..doctor import diagnose
+from ..table import printable
 from .output import paint, print_json
 
 __all__ = ["doctor"]
@@ -20,9 +21,9 @@ def doctor(arguments: argparse.Namespace) -> int:
         return 1 if serious else 0
     for problem in problems:
         colour = "red" if problem.serious else "yellow"
-        print(f"{paint(problem.kind, colour)}: {problem.where}")
-        print(f"    {problem.problem}")
-        print(f"    mend: {problem.mend}\n")
+        print(f"{paint(problem.kind, colour)}: {printable(problem.where)}")
+        print(f"    {printable(problem.problem)}")
+        print(f"    mend: {printable(problem.mend)}\n")
     notes = len(problems) - len(serious)
     print(
         f"{len(serious)} problem{'s' * (len(serious) != 1)}, {notes} note{'s' * (notes != 1)}"

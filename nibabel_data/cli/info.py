@@ -25,7 +25,7 @@ def info(arguments: argparse.Namespace) -> int:
     total = sum(size for _, _, size in files)
     facts = {
         "package": read(arguments.spec)[0],
-        "version": str(package.version),
+        "version": str(package.version) if getattr(package, "is_stated", True) else "not stated",
         "place": package.base_path,
         "origin": str(package.origin),
         "distribution": owner_of(package.base_path),

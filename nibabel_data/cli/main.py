@@ -7,6 +7,7 @@ that finding one path in a script does not wait for what the others need.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import warnings
@@ -70,9 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     known = {verb.name: verb for wing in _WINGS for verb in wing}
     chosen = parser(words[0] if words and words[0] in known else None).parse_args(words)
     module, function = known[chosen.verb].module, known[chosen.verb].function
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a file name may be no text in any encoding
-            stream.reconfigure(errors="surrogateescape")
+    _make_streams_safe()
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
         warnings.showwarning = _show_warning
@@ -80,18 +79,39 @@ def main(argv: Sequence[str] | None = None) -> int:
             verb = getattr(__import__(f"nibabel_data.cli.{module}", fromlist=[function]), function)
             status: int = verb(chosen)
             sys.stdout.flush()
-        except DefinitionError as error:
-            print(f"nibabel-data: {error}", file=sys.stderr)
-            return 2
         except DataError as error:
-            print(f"nibabel-data: {error}", file=sys.stderr)
-            return 1
+            _tell(error, as_json=getattr(chosen, "json", False))
+            return 2 if isinstance(error, DefinitionError) else 1
         except BrokenPipeError:  # `nibabel-data list | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except OSError as error:
+            print(f"nibabel-data: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             return 130
     return status
+
+
+def _make_streams_safe() -> None:
+    """Let every name be printed, whatever the terminal can show, and closed streams be no error."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as we run
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper):  # a file name need not be text in any encoding
+        utf8 = out.encoding.lower().replace("-", "") == "utf8"
+        out.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
+
+
+def _tell(error: DataError, *, as_json: bool) -> None:
+    sys.stdout.flush()
+    print(f"nibabel-data: {error}", file=sys.stderr)
+    if as_json:
+        from .output import print_json
+
+        explained = None if error.explanation is None else error.explanation.to_dict()
+        print_json({"error": str(error), "explanation": explained})
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

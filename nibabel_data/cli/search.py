@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import explanation
 from ..packages import Package, iter_packages
 from ..roots import Origin, Root
 from ..searchpath import search_path
 from .output import paint, print_json, print_table
+
+if TYPE_CHECKING:
+    from ..adapters.package import AdapterPackage, Place
 
 __all__ = ["explain", "list_packages", "path", "require"]
 
@@ -34,19 +40,29 @@ def _state(root: Root) -> str:
 
 
 def list_packages(arguments: argparse.Namespace) -> int:
-    """Print every package; status 1 if there is none."""
+    """Print every package, also those of other tools if asked; status 1 if there is none."""
     packages = list(iter_packages())
+    adapted = list(_adapted(packages)) if arguments.adapters else []
     if arguments.json:
-        print_json([_package_dict(package) for package in packages])
+        print_json([*map(_package_dict, packages), *(_adapted_dict(*each) for each in adapted)])
     elif arguments.names:
-        for name in dict.fromkeys(p.relpath for p in packages if not p.problem):
-            print(name)
-    elif packages:
+        names = [p.relpath for p in packages if not p.problem]
+        names += [p.relpath for _, p, _ in adapted if not p.absent]
+        for name in dict.fromkeys(names):
+            if name.isprintable():
+                print(name)
+    elif packages or adapted:
         rows = [
             (p.relpath, str(p.version or "-"), str(p.path), str(p.root.origin), _note(p))
             for p in packages
         ]
         colours = ["red" if p.problem else "dim" if p.shadowed_by else "" for p in packages]
+        for place, package, shadow in adapted:
+            note = f"shadowed by {shadow}" if shadow else package.note
+            origin = f"{package.adapter} ({place.source})"
+            version = package.version or "-"
+            rows.append((package.relpath, version, str(package.path), origin, note))
+            colours.append("dim" if shadow or package.absent else "")
         print_table(("PACKAGE", "VERSION", "PLACE", "ORIGIN", "NOTE"), rows, colours)
     else:
         print(
@@ -54,7 +70,21 @@ def list_packages(arguments: argparse.Namespace) -> int:
             "'nibabel-data config add DIRECTORY' adds to it)",
             file=sys.stderr,
         )
-    return 0 if packages else 1
+    return 0 if packages or adapted else 1
+
+
+def _adapted(packages: list[Package]) -> Iterator[tuple[Place, AdapterPackage, Path | None]]:
+    """Yield what other tools hold: where they keep it, the data, and what shadows them."""
+    from ..adapters.registry import search
+
+    first = {p.relpath: p.path for p in reversed(packages) if not p.problem}
+    for searched in search():
+        for package in searched.packages:
+            shadow = first.get(package.relpath)
+            if shadow is None and not package.absent:
+                first[package.relpath] = package.path
+            if searched.place is not None and shadow != package.path:
+                yield searched.place, package, shadow
 
 
 def _note(package: Package) -> str:
@@ -115,4 +145,18 @@ def _package_dict(package: Package) -> dict[str, object]:
         "origin": _origin_dict(package.root.origin),
         "shadowed_by": None if package.shadowed_by is None else str(package.shadowed_by),
         "problem": package.problem,
+    }
+
+
+def _adapted_dict(place: Place, package: AdapterPackage, shadow: Path | None) -> dict[str, object]:
+    return {
+        "relpath": package.relpath,
+        "version": package.version,
+        "path": str(package.path),
+        "root": str(place.path),
+        "adapter": package.adapter,
+        "source": place.source,
+        "shadowed_by": None if shadow is None else str(shadow),
+        "absent": package.absent,
+        "note": package.note,
     }

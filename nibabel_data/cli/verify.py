@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 
 from ..errors import DefinitionError
@@ -14,6 +11,7 @@ from ..locate import make_datasource
 from ..package.verify import Verification, verify_directory
 from ..packages import iter_packages
 from .output import paint, print_json
+from .progress import byte_bar
 
 __all__ = ["verify"]
 
@@ -23,13 +21,15 @@ SHOWN = 20
 
 def verify(arguments: argparse.Namespace) -> int:
     """Print, for each package, what is amiss; status 1 if anything is, or cannot be checked."""
+    if arguments.locked is not None:
+        return _verify_locked(arguments)
     if bool(arguments.specs) == arguments.all:
         raise DefinitionError("name the packages to verify, or all of them with --all")
     if arguments.all:
         places = [str(package.path) for package in iter_packages() if not package.problem]
     else:
         places = [make_datasource(spec).base_path for spec in arguments.specs]
-    with _progress() as progress:
+    with byte_bar("verify") as progress:
         results = [
             verify_directory(place, full=arguments.full, jobs=arguments.jobs, progress=progress)
             for place in places
@@ -42,19 +42,21 @@ def verify(arguments: argparse.Namespace) -> int:
     return 0 if all(result.ok for result in results) else 1
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[int], object] | None]:
-    """Give what counts bytes on a bar, where standard error is a terminal and tqdm is there."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield None
-        return
-    with tqdm(unit="B", unit_scale=True, desc="verify", leave=False) as bar:
-        yield bar.update
+def _verify_locked(arguments: argparse.Namespace) -> int:
+    """Compare what is on the search path with a lock file; status 1 if it differs."""
+    from ..package.lock import compare, read_lock
+
+    locked = read_lock(arguments.locked)
+    differences = compare(locked, jobs=arguments.jobs)
+    if arguments.json:
+        print_json([asdict(difference) for difference in differences])
+    else:
+        for difference in differences:
+            one = difference.locked
+            print(f"{paint('differs', 'red')}: {one.name} {one.version}: {difference.problem}")
+        if not differences:
+            print(f"{paint('ok', 'green')}: {len(locked)} packages are as {arguments.locked} says")
+    return 1 if differences else 0
 
 
 def _print(result: Verification) -> None:

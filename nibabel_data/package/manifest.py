@@ -44,7 +44,7 @@ LEFT_OUT = frozenset(
 LARGEST = 1 << 28
 """Bytes; a larger manifest is none."""
 
-_LINE = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(.+)")
+_LINE = re.compile(r"([0-9a-fA-F]{64})(?:  | \*|[ \t]+)(.+)")
 
 
 def package_files(base: str) -> list[tuple[str, str, os.stat_result | None]]:
@@ -59,7 +59,7 @@ def package_files(base: str) -> list[tuple[str, str, os.stat_result | None]]:
     -------
     list of (str, str, os.stat_result or None)
         Path with forward slashes, state and status, as from `nibabel_data.files.walk_status`; the
-        manifest itself is not among them.
+        manifest itself, and what is half fetched, are not among them.
 
     Raises
     ------
@@ -69,7 +69,9 @@ def package_files(base: str) -> list[tuple[str, str, os.stat_result | None]]:
     found = walk_status(base, hidden=True, without=LEFT_OUT)
     if os.sep != "/":
         found = ((path.replace(os.sep, "/"), *rest) for path, *rest in found)  # type: ignore[misc]
-    return [file for file in found if file[0] != MANIFEST]
+    return [
+        file for file in found if file[0] != MANIFEST and not file[0].startswith(".nibabel-data.")
+    ]
 
 
 def hash_file(path: str | os.PathLike[str]) -> str:
@@ -214,15 +216,15 @@ def read_manifest(base: str) -> dict[str, str] | None:
     path = pjoin(base, MANIFEST)
     try:
         with open(path, encoding="utf-8") as file:
-            text = file.read(LARGEST + 1)
+            if os.fstat(file.fileno()).st_size > LARGEST:
+                raise ConfigError(path, None, "too long for a manifest")
+            text = file.read()
     except FileNotFoundError:
         return None
     except UnicodeDecodeError:
         raise ConfigError(path, None, "not UTF-8 text") from None
     except OSError as error:
         raise ConfigError(path, None, (error.strerror or str(error)).lower()) from None
-    if len(text) > LARGEST:
-        raise ConfigError(path, None, "too long for a manifest")
     return parse_manifest(text, path)
 
 

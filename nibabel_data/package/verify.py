@@ -11,10 +11,18 @@ from os.path import join as pjoin
 from ..distributions import recorded_hashes
 from ..errors import DataError
 from ..files import content_state
-from .manifest import MANIFEST, hash_file, package_files, read_manifest, workers
+from .manifest import (
+    MANIFEST,
+    hash_file,
+    package_files,
+    read_manifest,
+    tree_hash,
+    workers,
+)
+from .registry import promised
 from .stamps import Stamps, fingerprint
 
-__all__ = ["Check", "Verification", "verify_directory"]
+__all__ = ["Check", "Verification", "tree_of", "verify_directory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +117,22 @@ def verify_directory(
         if clean is not None:
             return Verification(base, clean[0], clean[1], 0)
         expected, against = _expected(base)
+        promised(base)
     except DataError as error:
         return Verification(base, "", 0, 0, problem=str(error))
     if not against:
         problem = f"nothing to check against: no {MANIFEST}, and no distribution owns it"
         return Verification(base, "", 0, 0, problem=problem)
     found = {path: status for path, state, status in files if state == "file"}
-    amiss = [Check(path, "extra") for path, _, _ in files if path not in expected]
+    fetched = {path: mark for path, mark in promised(base).items() if path in found}
+    for path, mark in fetched.items():
+        if path not in expected and mark.startswith("sha256:"):
+            expected[path] = mark.removeprefix("sha256:")
+    amiss = [
+        Check(path, "unreadable" if state == "unreadable" else "extra")
+        for path, state, _ in files
+        if path not in expected and path not in fetched
+    ]
     present = [path for path in expected if path in found]
     amiss += [_not_a_file(base, path) for path in expected if path not in found]
     known = {path: stamps.known(path, found[path]) for path in present}
@@ -141,6 +158,56 @@ def _manifest_itself(base: str) -> tuple[str, str, os.stat_result | None]:
         return MANIFEST, "missing", None
 
 
+def tree_of(base: str | os.PathLike[str], *, jobs: int | None = None) -> str:
+    """Return the tree hash of what a package holds now, whatever its manifest says.
+
+    What was fetched for a thin package is not part of it: its registry is, with every hash.
+
+    Parameters
+    ----------
+    base : str or os.PathLike
+        The package's directory.
+    jobs : int, optional
+        How many files are read at a time; those that have not changed are not read again.
+
+    Returns
+    -------
+    str
+        As `nibabel_data.package.manifest.tree_hash` gives it.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read, or its content is not here.
+
+    Examples
+    --------
+    >>> len(tree_of('examples/nipy-examplepkg/nipy/examplepkg'))
+    64
+    """
+    base = os.fspath(base)
+    stamps = Stamps(base)
+    hashes: dict[str, str] = {}
+    unknown = []
+    fetched = promised(base).keys() - (read_manifest(base) or {}).keys()
+    for path, state, status in package_files(base):
+        if path in fetched:
+            continue
+        if state != "file":
+            raise DataError(f"{pjoin(base, path)} is {state}: the package is not whole")
+        known = stamps.known(path, status)
+        if known is None:
+            unknown.append(path)
+        else:
+            hashes[path] = known
+    for path, sha256 in _hashes(base, unknown, stamps, jobs, None).items():
+        if isinstance(sha256, Check):
+            raise DataError(f"cannot read {pjoin(base, path)}: {sha256.detail}")
+        hashes[path] = sha256
+    stamps.save()
+    return tree_hash(hashes)
+
+
 def _expected(base: str) -> tuple[dict[str, str], str]:
     """Return hash by path, and where it is from; the latter is empty if there is nothing."""
     manifest = read_manifest(base)
@@ -156,6 +223,8 @@ def _not_a_file(base: str, path: str) -> Check:
     state = content_state(pjoin(base, path))
     if state == "absent":
         return Check(path, "absent", "the content is not here; datalad get fetches it")
+    if state == "unreadable":
+        return Check(path, "unreadable", "permission denied")
     if state == "dangling":
         return Check(path, "missing", "a link that leads nowhere")
     return Check(path, "missing", "" if state == "missing" else f"no file, but a {state}")

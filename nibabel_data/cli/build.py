@@ -1,0 +1,22 @@
+"""``build``: wheel and sdist of a package."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..package.build import build as build_package
+
+__all__ = ["build"]
+
+
+def build(arguments: argparse.Namespace) -> int:
+    """Build what is asked for, and print its paths."""
+    both = arguments.wheel == arguments.sdist
+    for path in build_package(
+        arguments.directory,
+        arguments.output,
+        wheel=both or arguments.wheel,
+        sdist=both or arguments.sdist,
+    ):
+        print(path)
+    return 0

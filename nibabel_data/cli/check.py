@@ -1,0 +1,30 @@
+"""``check``: what is wrong with a package that is not published yet, and the mend."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from ..package.check import Problem, check_package
+from .output import paint, print_json
+
+__all__ = ["check"]
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Print each problem with its mend; status 1 if one is serious."""
+    problems = check_package(arguments.directory)
+    if arguments.json:
+        print_json([asdict(problem) for problem in problems])
+    elif not problems:
+        print(f"{paint('ok', 'green')}: {arguments.directory}")
+    else:
+        for problem in problems:
+            _print(problem)
+    return 1 if any(problem.serious for problem in problems) else 0
+
+
+def _print(problem: Problem) -> None:
+    kind = paint("problem", "red") if problem.serious else paint("note", "yellow")
+    path = problem.path if problem.path.isprintable() else ascii(problem.path)
+    print(f"{kind}: {path}: {problem.problem}\n    {problem.mend}")

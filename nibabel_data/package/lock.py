@@ -1,0 +1,339 @@
+"""``data.lock``: exactly which data a project uses, to be read in a review and kept in git.
+
+It is TOML, one line a fact, packages sorted by name::
+
+    format = 1
+
+    [[package]]
+    name = "nipy/templates"
+    version = "0.3"
+    tree = "sha256:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+    source = "templates-0.3.zip"
+
+The tree is the hash of the package's manifest, so that two copies of one tree are the same files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from os.path import join as pjoin
+from pathlib import Path
+from typing import Any
+
+from ..atomic import replace_file
+from ..definition import split_spec
+from ..errors import ConfigError, DataError
+from ..explanation import explain
+from ..locate import make_datasource
+from .install import Progress, install
+from .verify import tree_of
+
+__all__ = [
+    "LOCK",
+    "Difference",
+    "Locked",
+    "Wanted",
+    "compare",
+    "lock",
+    "read_lock",
+    "read_wanted",
+    "sync",
+    "write_lock",
+]
+
+LOCK = "data.lock"
+_FORMAT = 1
+_TREE = "sha256:"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Locked:
+    """One package of a lock file.
+
+    Parameters
+    ----------
+    name : str
+        Its path below a root.
+    version : str
+        Its version.
+    tree : str
+        ``sha256:`` and the tree hash.
+    source : str
+        Where `sync` can install it from: a path (a relative one is taken from the lock file's
+        directory), or a URL with ``#sha256=``; empty if nobody said.
+    """
+
+    name: str
+    version: str
+    tree: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A package that a project asks for.
+
+    Parameters
+    ----------
+    spec : str
+        The package and its versions: ``nipy/templates>=0.3``.
+    source : str
+        Where it can be installed from; may be empty.
+    """
+
+    spec: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How what is on the search path differs from the lock.
+
+    Parameters
+    ----------
+    locked : Locked
+        What the lock says.
+    problem : str
+        What is there in its place.
+    """
+
+    locked: Locked
+    problem: str
+
+
+def read_wanted(pyproject: str | os.PathLike[str]) -> list[Wanted]:
+    """Return what the table ``[tool.nibabel-data]`` of a ``pyproject.toml`` asks for.
+
+    Parameters
+    ----------
+    pyproject : str or os.PathLike
+        The file.  Its table has a key ``packages``: a list whose entries are specs, or tables with
+        ``spec`` and ``source``.
+
+    Returns
+    -------
+    list of Wanted
+        The packages.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or has no such table.
+    """
+    place = os.fspath(pyproject)
+    packages = _toml(place).get("tool", {}).get("nibabel-data", {}).get("packages")
+    if not isinstance(packages, list) or not packages:
+        problem = "no packages: it needs [tool.nibabel-data] and packages = ['nipy/templates>=0.3']"
+        raise ConfigError(place, None, problem)
+    return [_wanted(entry, place) for entry in packages]
+
+
+def _wanted(entry: object, place: str) -> Wanted:
+    if isinstance(entry, str):
+        entry = {"spec": entry}
+    if not isinstance(entry, dict) or not isinstance(entry.get("spec"), str):
+        raise ConfigError(place, None, f"a package is a spec, or a table with 'spec': {entry!r}")
+    split_spec(entry["spec"])
+    return Wanted(entry["spec"], str(entry.get("source", "")))
+
+
+def lock(wanted: Iterable[Wanted], *, jobs: int | None = None) -> list[Locked]:
+    """Return what is found now for each package that is asked for.
+
+    Parameters
+    ----------
+    wanted : iterable of Wanted
+        The packages.
+    jobs : int, optional
+        How many files are read at a time.
+
+    Returns
+    -------
+    list of Locked
+        Sorted by name, none twice.
+
+    Raises
+    ------
+    DataError
+        If a package is not there, or not whole.
+    """
+    locked = {}
+    for one in wanted:
+        name = split_spec(one.spec)[0]
+        package = make_datasource(one.spec)
+        tree = _TREE + tree_of(package.base_path, jobs=jobs)
+        locked[name] = Locked(name, str(package.version), tree, one.source)
+    return sorted(locked.values())
+
+
+def write_lock(locked: Iterable[Locked], path: str | os.PathLike[str]) -> None:
+    """Write a lock file, whole or not at all.
+
+    Parameters
+    ----------
+    locked : iterable of Locked
+        The packages, sorted.
+    path : str or os.PathLike
+        The file.
+    """
+    lines = [
+        "# Which data this project uses. Made by `nibabel-data lock`;",
+        "# `nibabel-data sync` installs them, `nibabel-data verify --locked` compares.",
+        f"format = {_FORMAT}",
+    ]
+    for one in locked:
+        lines += ["", "[[package]]"]
+        facts = (("name", one.name), ("version", one.version), ("tree", one.tree))
+        lines += [f"{key} = {_quoted(value)}" for key, value in facts]
+        if one.source:
+            lines.append(f"source = {_quoted(one.source)}")
+    replace_file(os.path.abspath(path), ("\n".join(lines) + "\n").encode())
+
+
+def _quoted(text: str) -> str:
+    """Return a text as a TOML string, which is one of JSON but for DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def read_lock(path: str | os.PathLike[str]) -> list[Locked]:
+    """Return the packages of a lock file.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+
+    Returns
+    -------
+    list of Locked
+        In the order of the file.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is of another form.
+    """
+    place = os.fspath(path)
+    content = _toml(place)
+    if content.get("format") != _FORMAT:
+        raise ConfigError(place, None, f"format {content.get('format')!r}, but {_FORMAT} is known")
+    packages = content.get("package", [])
+    keys = ("name", "version", "tree")
+    for entry in packages:
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(k), str) for k in keys):
+            raise ConfigError(place, None, f"a package needs {', '.join(keys)}: {entry!r}")
+    return [Locked(p["name"], p["version"], p["tree"], str(p.get("source", ""))) for p in packages]
+
+
+def _toml(place: str) -> dict[str, Any]:
+    try:
+        with open(place, "rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise ConfigError(place, None, "no such file") from None
+    except OSError as error:
+        raise ConfigError(place, None, (error.strerror or str(error)).lower()) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(place, None, f"not TOML: {error}") from None
+
+
+def compare(locked: Iterable[Locked], *, jobs: int | None = None) -> list[Difference]:
+    """Return how what is on the search path differs from a lock.
+
+    Parameters
+    ----------
+    locked : iterable of Locked
+        What the lock says.
+    jobs : int, optional
+        How many files are read at a time.
+
+    Returns
+    -------
+    list of Difference
+        Empty if everything is as the lock says.
+    """
+    return [Difference(one, problem) for one in locked if (problem := _difference(one, jobs=jobs))]
+
+
+def _difference(one: Locked, *, jobs: int | None) -> str:
+    answer = explain(one.name)
+    if answer.found is None or answer.found.path is None:
+        return answer.headline()
+    if str(answer.found.version) != one.version:
+        return f"version {answer.found.version} is found, at {answer.found.path}"
+    try:
+        tree = _TREE + tree_of(answer.found.path, jobs=jobs)
+    except DataError as error:
+        return str(error)
+    return "" if tree == one.tree else f"other files of version {one.version}: {answer.found.path}"
+
+
+def sync(
+    path: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str],
+    source: str | os.PathLike[str] | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> list[Locked]:
+    """Install what a lock file says, and nothing else.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The lock file.
+    root : str or os.PathLike
+        Where to install what is not there.
+    source : str or os.PathLike, optional
+        A directory or archive (a bundle) that is tried for packages whose lock names no source.
+    jobs : int, optional
+        How many files are read at a time.
+    progress : callable, optional
+        As for `install`.
+
+    Returns
+    -------
+    list of Locked
+        What was installed; empty if everything was there.
+
+    Raises
+    ------
+    DataError
+        If a package cannot be had, or what was installed is not what is found, or not what the
+        lock says.
+    """
+    done = []
+    for difference in compare(read_lock(path), jobs=jobs):
+        one = difference.locked
+        where = _where(one, Path(path).parent, source)
+        if where is None:
+            raise DataError(
+                f"{one.name} {one.version} is to be installed ({difference.problem}), but "
+                f"{path} names no source for it; name one: nibabel-data sync --from SOURCE"
+            )
+        install(
+            where,
+            root=root,
+            only=one.name,
+            tree=one.tree.removeprefix(_TREE),
+            force=True,
+            jobs=jobs,
+            progress=progress,
+        )
+        problem = _difference(one, jobs=jobs)
+        if problem:
+            raise DataError(f"{one.name} {one.version} was installed in {root}, but {problem}")
+        done.append(one)
+    return done
+
+
+def _where(one: Locked, folder: Path, source: str | os.PathLike[str] | None) -> str | None:
+    if one.source and ("://" in one.source or os.path.isabs(one.source)):
+        return one.source
+    if one.source:
+        return pjoin(folder, one.source)
+    return None if source is None else os.fspath(source)

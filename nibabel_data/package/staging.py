@@ -1,0 +1,193 @@
+"""Changing a package all at once: staged beside it, then put in place by one rename.
+
+Whoever is killed leaves the old package or the new one, whole, and a staging directory that the
+next run removes.  Nothing here rests on a lock: a staging name belongs to one process alone, and
+putting in place is one system call where the system has it (Linux, macOS).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import secrets
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from os.path import join as pjoin
+
+from ..errors import DataError
+
+__all__ = ["clean_stale", "exchange", "put_in_place", "staging_directory"]
+
+_SUFFIX = ".nibabel-data-staging"
+_ASIDE = ".old"
+_OLD = 24 * 3600
+"""Seconds after which what another machine staged is taken for abandoned."""
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2  # Linux: include/uapi/linux/fs.h; macOS: RENAME_SWAP has the same value
+
+
+@contextmanager
+def staging_directory(target: str) -> Iterator[str]:
+    """Give an empty directory beside `target`, of this process alone, and remove it at the end.
+
+    Parameters
+    ----------
+    target : str
+        What the staged directory is to become; its parent is made if need be.
+
+    Yields
+    ------
+    str
+        The directory.  After `put_in_place` it holds what stood at `target`, or is gone.
+
+    Raises
+    ------
+    DataError
+        If it cannot be made.
+    """
+    parent, name = os.path.split(target)
+    try:
+        os.makedirs(parent, exist_ok=True)
+        clean_stale(parent)
+        host = socket.gethostname().replace(".", "-") or "localhost"
+        mark = f"{host}.{os.getpid()}.{secrets.token_hex(4)}"
+        staged = pjoin(parent, f".{name}.{mark}{_SUFFIX}")
+        os.mkdir(staged)
+    except OSError as error:
+        raise DataError(
+            f"cannot write in {parent}: {(error.strerror or str(error)).lower()}"
+        ) from (error)
+    try:
+        yield staged
+    finally:
+        with suppress(OSError):  # what cannot be removed now, the next run removes
+            remove_tree(staged)
+
+
+def remove_tree(path: str) -> None:
+    """Remove a directory, or a link to one, if it is there."""
+    if os.path.islink(path):
+        os.unlink(path)
+    elif os.path.lexists(path):
+        shutil.rmtree(path)
+
+
+def clean_stale(parent: str) -> list[str]:
+    """Remove what processes that are gone have staged in a directory; return what was removed.
+
+    A process of this machine is gone if no process has its number; of one of another machine
+    nobody knows, so that its staging must be a day old.
+    """
+    host = socket.gethostname().replace(".", "-") or "localhost"
+    removed = []
+    for name in os.listdir(parent):
+        if not (name.startswith(".") and name.endswith(_SUFFIX)):
+            continue
+        path = pjoin(parent, name)
+        target, _, mark = name.removesuffix(_SUFFIX).rpartition(f".{host}.")
+        pid = mark.partition(".")[0]
+        gone = not _is_alive(int(pid)) if target and pid.isdigit() else _is_old(path)
+        if gone:
+            with suppress(OSError):  # another process may be cleaning as well
+                if mark.endswith(_ASIDE) and not os.path.lexists(pjoin(parent, target[1:])):
+                    os.rename(path, pjoin(parent, target[1:]))  # killed between two renames
+                else:
+                    remove_tree(path)
+                    removed.append(path)
+    return removed
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_old(path: str) -> bool:
+    try:
+        return time.time() - os.lstat(path).st_mtime > _OLD
+    except OSError:
+        return False
+
+
+def put_in_place(staged: str, target: str) -> bool:
+    """Make `staged` stand at `target`, at once; what stood there then stands at `staged`.
+
+    Parameters
+    ----------
+    staged : str
+        A directory or a link, in the parent of `target`.
+    target : str
+        A path, where a directory, a link or nothing stands.
+
+    Returns
+    -------
+    bool
+        Whether something stood there.
+    """
+    while True:
+        if not os.path.lexists(target):
+            try:
+                os.rename(staged, target)
+                return False
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise
+        try:
+            exchange(staged, target)
+            return True
+        except FileNotFoundError:  # it was removed in between
+            continue
+
+
+def exchange(one: str, other: str) -> None:
+    """Exchange two paths of one directory, at once where the system can.
+
+    Source: ``renameat2`` with ``RENAME_EXCHANGE`` (Linux), ``renamex_np`` with ``RENAME_SWAP``
+    (macOS).  Elsewhere, and on file systems without it, by three renames: for a moment neither
+    name stands at `other`.
+
+    Raises
+    ------
+    OSError
+        If one of them is not there, or the directory cannot be written.
+    """
+    code = _exchange_at_once(os.fsencode(one), os.fsencode(other))
+    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        _exchange_by_renames(one, other)
+    elif code:
+        raise OSError(code, os.strerror(code), other)
+
+
+def _exchange_at_once(one: bytes, other: bytes) -> int:
+    """Return 0, or the error number."""
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "darwin":
+            failed = library.renamex_np(one, other, _RENAME_EXCHANGE)
+        else:
+            failed = library.renameat2(_AT_FDCWD, one, _AT_FDCWD, other, _RENAME_EXCHANGE)
+    except (AttributeError, OSError, TypeError):  # no such function; no such library (Windows)
+        return errno.ENOSYS
+    return ctypes.get_errno() if failed else 0
+
+
+def _exchange_by_renames(one: str, other: str) -> None:
+    aside = f"{one.removesuffix(_SUFFIX)}{_ASIDE}{_SUFFIX}"
+    os.rename(other, aside)
+    try:
+        os.rename(one, other)
+    except BaseException:
+        os.rename(aside, other)
+        raise
+    os.rename(aside, one)

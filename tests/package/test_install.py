@@ -1,0 +1,394 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nibabel_data import DataError, VersionedDatasource, make_datasource
+from nibabel_data.cli.main import main
+from nibabel_data.package.bundle import bundle
+from nibabel_data.package.install import install, install_root, remove
+from nibabel_data.package.manifest import MANIFEST
+from nibabel_data.package.verify import tree_of, verify_directory
+
+from ..conftest import PROJECT, MakePackage
+from ..test_installers import PIP, QUIET, run, wheel  # noqa: F401
+from .test_verify import seal
+
+FILES = ("a.txt", "sub/b.txt")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("NIBABEL_DATA_CACHE", str(tmp_path / "cache"))
+    mask = os.umask(0o022)
+    yield
+    os.umask(mask)
+
+
+@pytest.fixture
+def source(make_package: MakePackage) -> Path:
+    return make_package("source", files=FILES) / "nipy" / "templates"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "root"
+
+
+def names(path: str | Path) -> list[str]:
+    return VersionedDatasource(path).list_files(hidden=True)
+
+
+def test_a_package_directory(source: Path, root: Path) -> None:
+    (done,) = install(source, root=root)
+    assert (done.relpath, done.version, done.before, done.changed) == (
+        "nipy/templates",
+        "0.3",
+        None,
+        True,
+    )
+    assert done.path == str(root / "nipy" / "templates")
+    assert names(done.path) == ["a.txt", "config.ini", MANIFEST, "sub/b.txt"]
+    assert verify_directory(done.path).ok
+    assert make_datasource("nipy/templates", root).base_path == done.path
+    assert os.listdir(root / "nipy") == ["templates"]
+    assert not (source / MANIFEST).exists()
+
+
+def test_a_directory_with_packages_below(make_package: MakePackage, root: Path) -> None:
+    top = make_package("dist", "nipy/templates")
+    make_package("dist", "nipy/data", "0.4")
+    assert [one.relpath for one in install(top, root=root)] == ["nipy/data", "nipy/templates"]
+
+
+def test_the_example_package_in_every_form(wheel: str, root: Path, tmp_path: Path) -> None:  # noqa: F811
+    source = PROJECT / "examples" / "nipy-examplepkg"
+    archives = [wheel]
+    for form in ("zip", "tar", "gztar", "bztar", "xztar"):
+        archives.append(shutil.make_archive(str(tmp_path / f"example-{form}"), form, source))
+    hashes = set()
+    for number, archive in enumerate([source, *archives]):
+        (done,) = install(archive, root=root / str(number))
+        assert done.relpath == "nipy/examplepkg"
+        assert verify_directory(done.path).ok
+        hashes.add(Path(done.path, MANIFEST).read_text())
+    assert len(hashes) == 1
+
+
+def test_an_archive_of_the_package_alone_must_be_named(source: Path, root: Path) -> None:
+    archive = shutil.make_archive(str(root.parent / "templates"), "gztar", source)
+    with pytest.raises(DataError, match="--as PROJECT/PACKAGE"):
+        install(archive, root=root)
+    (done,) = install(archive, root=root, relpath="my/templates")
+    assert done.relpath == "my/templates"
+    with pytest.raises(DataError, match="leaves the directory"):
+        install(archive, root=root, relpath="../templates")
+
+
+def test_the_same_again_changes_nothing(source: Path, root: Path) -> None:
+    seal(source)
+    (first,) = install(source, root=root)
+    before = os.stat(first.path)
+    (again,) = install(source, root=root)
+    assert not again.changed
+    assert os.stat(first.path) == before
+
+
+def test_an_upgrade_replaces(source: Path, root: Path) -> None:
+    install(source, root=root)
+    (source / "config.ini").write_text("[DEFAULT]\nversion = 0.4\n")
+    (source / "a.txt").unlink()
+    (source / "c.txt").write_text("new")
+    (done,) = install(source, root=root)
+    assert (done.before, done.version, done.kept) == ("0.3", "0.4", ())
+    assert names(done.path) == ["c.txt", "config.ini", MANIFEST, "sub/b.txt"]
+    assert verify_directory(done.path).ok
+
+
+def test_a_downgrade_asks_for_force(source: Path, root: Path) -> None:
+    install(source, root=root)
+    (source / "config.ini").write_text("[DEFAULT]\nversion = 0.2\n")
+    with pytest.raises(DataError, match=r"0\.3 is installed, which is newer than 0\.2; --force"):
+        install(source, root=root)
+    assert make_datasource("nipy/templates", root).version == "0.3"
+    (done,) = install(source, root=root, force=True)
+    assert done.version == "0.2"
+
+
+def test_what_a_person_added_survives_an_upgrade_and_a_removal(source: Path, root: Path) -> None:
+    (done,) = install(source, root=root)
+    mine = Path(done.path, "notes", "mine.txt")
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    (source / "config.ini").write_text("[DEFAULT]\nversion = 0.4\n")
+    (done,) = install(source, root=root)
+    assert done.kept == ("notes/mine.txt",)
+    assert mine.read_text() == "mine"
+    gone = remove(done.path)
+    assert (gone.files, gone.kept) == (4, ("notes/mine.txt",))
+    assert mine.read_text() == "mine"
+    assert [path for path in Path(done.path).rglob("*") if path.is_file()] == [mine]
+    with pytest.raises(DataError):
+        make_datasource("nipy/templates", root)
+
+
+def test_removing_takes_the_directory_and_its_empty_parent(source: Path, root: Path) -> None:
+    remove(install(source, root=root)[0].path)
+    assert os.listdir(root) == []
+
+
+def test_what_was_not_installed_here_is_left_alone(
+    source: Path, root: Path, make_package: MakePackage, tmp_path: Path
+) -> None:
+    byhand = make_package("root", version="0.1", files=("mine.txt",)) / "nipy" / "templates"
+    for refused in (lambda: install(source, root=root), lambda: remove(byhand)):
+        with pytest.raises(DataError, match=f"has no {MANIFEST}"):
+            refused()
+    assert names(byhand) == ["config.ini", "mine.txt"]
+    (done,) = install(source, root=root, force=True)
+    assert done.kept == ("mine.txt",)
+
+
+def test_what_pip_installed_is_left_to_pip(wheel: str, tmp_path: Path) -> None:  # noqa: F811
+    prefix = tmp_path / "prefix"
+    run([*PIP, "install", "--prefix", str(prefix), "--ignore-installed", *QUIET, wheel])
+    root = prefix / "share" / "nipy"
+    (root / "nipy" / "examplepkg" / MANIFEST).unlink(missing_ok=True)
+    with pytest.raises(DataError, match=r"belongs to nipy-examplepkg 0\.1"):
+        install(wheel, root=root)
+    with pytest.raises(DataError, match="pip uninstall"):
+        remove(root / "nipy" / "examplepkg")
+
+
+def test_a_package_that_is_not_what_its_manifest_says(source: Path, root: Path) -> None:
+    seal(source)
+    (source / "a.txt").write_text("damaged")
+    (source / "extra.txt").write_text("extra")
+    with pytest.raises(DataError, match=r"does not hold what its .* says: a\.txt, extra\.txt"):
+        install(source, root=root)
+    assert [path for path in root.rglob("*") if path.is_file()] == []
+
+
+def test_links_inside_a_directory_become_files(source: Path, root: Path) -> None:
+    (source / "link.txt").symlink_to("a.txt")
+    (done,) = install(source, root=root)
+    assert not Path(done.path, "link.txt").is_symlink()
+    assert Path(done.path, "link.txt").read_bytes() == b"data"
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("nowhere", "a link that leads nowhere"),
+        (".git/annex/objects/a/b/K/K", "datalad get"),
+        ("sub", "is a link to a directory"),
+    ],
+)
+def test_links_that_cannot_be_installed(target: str, said: str, source: Path, root: Path) -> None:
+    (source / "link").symlink_to(target)
+    with pytest.raises(DataError, match=said):
+        install(source, root=root)
+
+
+def test_a_link_uses_the_directory_in_place(source: Path, root: Path) -> None:
+    (done,) = install(source, root=root, link=True)
+    assert Path(done.path).is_symlink()
+    (source / "later.txt").write_text("")
+    assert "later.txt" in names(done.path)
+    assert not install(source, root=root, link=True)[0].changed
+    (done,) = install(source, root=root)  # a copy in place of the link
+    assert not Path(done.path).is_symlink()
+    with pytest.raises(DataError, match="--force replaces it by a link"):
+        install(source, root=root, link=True)
+    (done,) = install(source, root=root, link=True, force=True)
+    remove(done.path)
+    assert source.is_dir()
+    assert not Path(done.path).exists()
+
+
+def test_modes_follow_the_umask(source: Path, root: Path) -> None:
+    (source / "a.txt").chmod(0o600)
+    os.umask(0o027)
+    (done,) = install(source, root=root)
+    assert stat.S_IMODE(os.stat(f"{done.path}/a.txt").st_mode) == 0o640
+    assert stat.S_IMODE(os.stat(f"{done.path}/sub").st_mode) == 0o750
+    assert stat.S_IMODE(os.stat(f"{done.path}/{MANIFEST}").st_mode) == 0o640
+
+
+def test_a_shared_store_is_readable_by_all(source: Path, root: Path) -> None:
+    os.umask(0o077)
+    install(source, root=root, shared=True)
+    for here, _, files in os.walk(root):
+        assert stat.S_IMODE(os.stat(here).st_mode) == 0o755
+        for name in files:
+            assert stat.S_IMODE(os.stat(os.path.join(here, name)).st_mode) == 0o644
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"root": "/a"}, "/a"),
+        ({"prefix": "/usr"}, "/usr/share/nipy"),
+        ({"system": True}, "/usr/local/share/nipy"),
+        ({"system": True, "prefix": "/usr", "destdir": "/stage"}, "/stage/usr/share/nipy"),
+    ],
+)
+def test_where_packages_go(options: dict[str, str], expected: str) -> None:
+    assert install_root(**options) == expected  # type: ignore[arg-type]
+    assert install_root() == os.path.join(os.environ["HOME"], ".nipy")
+
+
+def test_a_bundle_goes_to_a_machine_without_a_network(
+    make_package: MakePackage, root: Path, tmp_path: Path
+) -> None:
+    top = make_package("source", files=FILES)
+    make_package("source", "nipy/data", "0.4", files=("x.nii.gz",))
+    packages = [(name, top / name) for name in ("nipy/templates", "nipy/data")]
+    made = bundle(packages, tmp_path / "data.zip")
+    first = made.read_bytes()
+    os.utime(top / "nipy" / "data" / "x.nii.gz", (1, 1))
+    assert bundle(reversed(packages), tmp_path / "data.zip").read_bytes() == first
+    done = install(made, root=root)
+    assert [one.relpath for one in done] == ["nipy/data", "nipy/templates"]
+    assert all(verify_directory(one.path).ok for one in done)
+    subprocess.run(["python3", "-m", "zipfile", "-t", made], check=True, capture_output=True)
+    assert os.listdir(tmp_path).count("data.zip") == 1
+
+
+def test_a_bundle_of_what_is_not_whole_is_refused(source: Path, tmp_path: Path) -> None:
+    seal(source)
+    (source / "a.txt").unlink()
+    with pytest.raises(DataError, match=r"a\.txt is missing"):
+        bundle([("nipy/templates", source)], tmp_path / "data.zip")
+    assert not [name for name in os.listdir(tmp_path) if name.startswith("data.zip")]
+
+
+@pytest.mark.parametrize("content", ["file", "nothing", "empty"])
+def test_what_is_no_source(content: str, root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "thing"
+    if content == "file":
+        path.write_text("")
+    elif content == "empty":
+        path.mkdir()
+    with pytest.raises(DataError, match="thing"):
+        install(path, root=root)
+
+
+def test_a_tar_within_a_tar_is_no_package(tmp_path: Path, root: Path) -> None:
+    inner = tmp_path / "inner.tar"
+    with tarfile.open(inner, "w"):
+        pass
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.write(inner, "inner.tar")
+    with pytest.raises(DataError, match="no data package in"):
+        install(tmp_path / "outer.zip", root=root)
+
+
+def test_the_verbs(
+    source: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, root: Path
+) -> None:
+    place = Path(os.environ["HOME"], ".nipy", "nipy", "templates")
+    assert main(["install", str(source)]) == 0
+    assert capsys.readouterr() == (f"nipy/templates 0.3 installed at {place}\n", "")
+    assert main(["verify", "nipy/templates"]) == 0
+    assert main(["bundle", "nipy/templates", "-o", str(tmp_path / "b.zip")]) == 0
+    capsys.readouterr()
+    assert main(["install", str(tmp_path / "b.zip"), "--root", str(root), "--json"]) == 0
+    (facts,) = json.loads(capsys.readouterr().out)
+    assert facts["version"] == "0.3"
+    (source / "config.ini").write_text("[DEFAULT]\nversion = 0.4\n")
+    assert main(["install", str(source), "--root", str(root)]) == 0
+    out, err = capsys.readouterr()
+    assert "nipy/templates 0.4 (in place of 0.3) installed at" in out
+    assert f"{place} (NIPY user directory) is found before it" in err
+    assert main(["remove", "nipy/templates"]) == 0
+    assert capsys.readouterr().out == f"removed {place} (4 files)\n"
+    assert main(["install", str(source), "--root", str(root), "--user"]) == 2
+    assert main(["install", str(tmp_path / "none")]) == 1
+
+
+def test_a_packager_stages_below_destdir(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DESTDIR", str(tmp_path / "stage"))
+    assert main(["install", str(source), "--system", "--prefix", "/usr"]) == 0
+    staged = tmp_path / "stage" / "usr" / "share" / "nipy"
+    assert make_datasource("nipy/templates", staged).version == "0.3"
+
+
+@pytest.fixture
+def thin(make_package: MakePackage, tmp_path: Path) -> Path:
+    """Return a package that carries one file, and promises another."""
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "T1.nii").write_bytes(b"an image")
+    digest = hashlib.sha256(b"an image").hexdigest()
+    top = make_package("thin", config="[DEFAULT]\nversion = 0.3\nregistry = registry.txt\n")
+    package = top / "nipy" / "templates"
+    url = (tmp_path / "shelf" / "T1.nii").as_uri()
+    (package / "registry.txt").write_text(f"T1.nii sha256:{digest} {url}\n")
+    return package
+
+
+def test_what_was_fetched_is_part_of_a_package_but_not_of_its_manifest(
+    thin: Path, root: Path, tmp_path: Path
+) -> None:
+    (done,) = install(thin, root=root)
+    tree = tree_of(done.path)
+    package = VersionedDatasource(done.path)
+    assert package.fetch("T1.nii").read_bytes() == b"an image"
+    assert verify_directory(done.path).ok
+    assert verify_directory(done.path).checked == 3
+    assert tree_of(done.path) == tree
+    made = bundle([("nipy/templates", done.path)], tmp_path / "data.zip")
+    (tmp_path / "shelf" / "T1.nii").unlink()
+    (other,) = install(made, root=tmp_path / "offline")
+    assert Path(other.path, "T1.nii").read_bytes() == b"an image"
+    assert verify_directory(other.path).ok
+    assert tree_of(other.path) == tree
+    Path(other.path, "T1.nii").write_bytes(b"damaged!")
+    assert [(c.path, c.state) for c in verify_directory(other.path).amiss] == [
+        ("T1.nii", "changed")
+    ]
+    assert remove(other.path).kept == ()
+    assert not Path(other.path).exists()
+
+
+def test_what_was_fetched_survives_an_upgrade_only_if_it_is_still_promised(
+    thin: Path, root: Path
+) -> None:
+    (done,) = install(thin, root=root)
+    VersionedDatasource(done.path).fetch("T1.nii")
+    (thin / "config.ini").write_text("[DEFAULT]\nversion = 0.4\nregistry = registry.txt\n")
+    assert install(thin, root=root)[0].kept == ()
+    assert Path(done.path, "T1.nii").read_bytes() == b"an image"
+    (thin / "config.ini").write_text("[DEFAULT]\nversion = 0.5\nregistry = registry.txt\n")
+    (thin / "registry.txt").write_text(f"T1.nii sha256:{'0' * 64} file:///none\n")
+    install(thin, root=root)
+    assert not Path(done.path, "T1.nii").exists()
+
+
+def test_a_url_with_its_hash(
+    source: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "t"), "zip", source.parents[1]))
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    (done,) = install(f"{archive.as_uri()}#sha256={digest}", root=root)
+    assert done.version == "0.3"
+    assert os.listdir(tmp_path / "cache" / "downloads") == []
+    with pytest.raises(DataError, match="by its hash: .*#sha256=HASH"):
+        install(archive.as_uri(), root=root)
+    with pytest.raises(DataError, match="is expected"):
+        install(f"{archive.as_uri()}#sha256={'0' * 64}", root=root)
+    monkeypatch.setenv("NIBABEL_DATA_OFFLINE", "1")
+    with pytest.raises(DataError, match="NIBABEL_DATA_OFFLINE"):
+        install(f"https://127.0.0.1/t.zip#sha256={digest}", root=root)

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from nibabel_data.cli.main import main
+from nibabel_data.package import stamps, verify
+from nibabel_data.package.manifest import MANIFEST, hash_files, manifest_text, package_files
+from nibabel_data.package.verify import verify_directory
+
+from ..conftest import MakePackage
+from ..test_installers import PIP, QUIET, run, wheel  # noqa: F401
+
+
+def seal(base: Path) -> Path:
+    """Write the manifest of a package."""
+    names = [path for path, _, _ in package_files(str(base))]
+    (base / MANIFEST).write_text(manifest_text(hash_files(str(base), names)))
+    return base
+
+
+@pytest.fixture
+def package(make_package: MakePackage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("NIBABEL_DATA_CACHE", str(tmp_path / "cache"))
+    root = make_package(files=("a.txt", "sub/b.txt", "sub/c.txt"))
+    monkeypatch.setenv("NIPY_DATA_PATH", str(root))
+    return seal(root / "nipy" / "templates")
+
+
+def states(base: Path, **options: bool) -> dict[str, str]:
+    return {check.path: check.state for check in verify_directory(base, **options).amiss}
+
+
+def test_an_intact_package(package: Path) -> None:
+    result = verify_directory(package)
+    assert result.ok
+    assert (result.against, result.checked, result.hashed) == ("manifest", 4, 4)
+
+
+def test_everything_that_can_be_amiss_is_told_apart(package: Path) -> None:
+    (package / "a.txt").write_bytes(b"DATA")
+    (package / "sub" / "b.txt").unlink()
+    (package / "new.txt").write_text("")
+    (package / "sub" / "c.txt").unlink()
+    (package / "sub" / "c.txt").symlink_to("../.git/annex/objects/a/b/KEY/KEY")
+    assert (
+        states(package)
+        == {
+            "a.txt": "changed",
+            "sub/b.txt": "missing",
+            "new.txt": "extra",
+            "sub/c.txt": "absent",
+        }
+        | {}
+    )
+
+
+def test_one_bit_is_found_out(package: Path) -> None:
+    content = bytearray((package / "a.txt").read_bytes())
+    content[0] ^= 1
+    (package / "a.txt").write_bytes(content)
+    assert states(package) == {"a.txt": "changed"}
+
+
+def test_an_unreadable_file(
+    public_tmp: Path,
+    unprivileged: Callable[[], AbstractContextManager[None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NIBABEL_DATA_CACHE", "/proc/none")
+    (public_tmp / "config.ini").write_text("[DEFAULT]\nversion = 1\n")
+    seal(public_tmp)
+    (public_tmp / "config.ini").chmod(0)
+    with unprivileged():
+        assert states(public_tmp, full=True) == {"config.ini": "unreadable"}
+
+
+def test_nothing_to_check_against_is_no_success(make_package: MakePackage) -> None:
+    result = verify_directory(make_package() / "nipy" / "templates")
+    assert not result.ok
+    assert result.problem.startswith("nothing to check against")
+    assert "cannot list" in verify_directory("/no/such/package").problem
+
+
+def test_a_malformed_manifest_is_told(package: Path) -> None:
+    (package / MANIFEST).write_text("nonsense\n")
+    assert "line 1: not a line of a manifest" in verify_directory(package).problem
+
+
+def old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every file be one that was written long ago."""
+    monkeypatch.setattr(stamps, "settled", lambda seen, now: True)
+
+
+def test_an_unchanged_package_is_not_read_again(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old(monkeypatch)
+    assert verify_directory(package).hashed == 4
+    monkeypatch.setattr(verify, "hash_file", lambda path: pytest.fail(f"read {path}"))
+    monkeypatch.setattr(verify, "read_manifest", lambda path: pytest.fail(f"read {path}"))
+    again = verify_directory(package)
+    assert again.ok
+    assert (again.against, again.checked, again.hashed) == ("manifest", 4, 0)
+
+
+def test_only_what_changed_is_read_again(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old(monkeypatch)
+    verify_directory(package)
+    os.utime(package / "a.txt", (1, 1))
+    result = verify_directory(package)
+    assert result.ok
+    assert result.hashed == 1
+    assert verify_directory(package, full=True).hashed == 4
+
+
+def test_a_change_that_keeps_size_and_time_is_found(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old(monkeypatch)
+    verify_directory(package)
+    status = (package / "a.txt").stat()
+    (package / "a.txt").write_bytes(b"DATA")
+    os.utime(package / "a.txt", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert states(package) == {"a.txt": "changed"}
+    assert states(package) == {"a.txt": "changed"}  # a package that is amiss is never clean
+
+
+def test_a_new_manifest_is_believed_at_once(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old(monkeypatch)
+    verify_directory(package)
+    text = (package / MANIFEST).read_text()
+    (package / MANIFEST).write_text(text.replace(text[:64], "0" * 64, 1))
+    assert list(states(package).values()) == ["changed"]
+
+
+def test_a_file_of_this_moment_is_read_again(package: Path) -> None:
+    assert verify_directory(package).hashed == 4
+    assert verify_directory(package).hashed == 4
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"form": 1}', '{"form": 1, "base": 3}'])
+def test_a_damaged_cache_costs_time_alone(
+    content: str, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old(monkeypatch)
+    verify_directory(package)
+    for file in Path(os.environ["NIBABEL_DATA_CACHE"], "verified").iterdir():
+        file.write_text(content)
+    result = verify_directory(package)
+    assert result.ok
+    assert result.hashed == 4
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIBABEL_DATA_CACHE", "/proc/none")
+    old(monkeypatch)
+    assert verify_directory(package).ok
+    assert verify_directory(package).hashed == 4
+
+
+@pytest.mark.usefixtures("package")
+def test_what_pip_installed_is_checked_by_its_record(
+    wheel: str,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    prefix = tmp_path / "prefix"
+    run([*PIP, "install", "--prefix", str(prefix), "--ignore-installed", *QUIET, wheel])
+    base = prefix / "share" / "nipy" / "nipy" / "examplepkg"
+    result = verify_directory(base)
+    assert result.ok
+    assert result.against == "RECORD of nipy-examplepkg 0.1"
+    assert result.checked == len(list(base.iterdir()))
+    (base / "image.nii.gz").write_bytes(b"damaged")
+    (base / "labels.nii.gz").unlink()
+    assert states(base) == {"image.nii.gz": "changed", "labels.nii.gz": "missing"}
+
+
+def test_the_verb(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "nipy/templates"]) == 0
+    assert capsys.readouterr().out == f"ok: {package} (4 files, by manifest)\n"
+    (package / "a.txt").write_text("other")
+    assert main(["verify", "--all", "--json"]) == 1
+    (facts,) = json.loads(capsys.readouterr().out)
+    assert facts["amiss"] == [{"path": "a.txt", "state": "changed", "detail": ""}]
+    assert main(["verify", "nipy/templates"]) == 1
+    assert "    changed    a.txt\n" in capsys.readouterr().out
+    (package / MANIFEST).unlink()
+    assert main(["verify", "nipy/templates"]) == 1
+    assert "nothing to check against" in capsys.readouterr().out
+    assert main(["verify"]) == 2
+    shutil.rmtree(package)
+    assert main(["verify", "nipy/templates"]) == 1
