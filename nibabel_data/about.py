@@ -35,6 +35,11 @@ def citation(package: VersionedDatasource) -> str | None:
     ----------
     package : VersionedDatasource
         The package.
+
+    Returns
+    -------
+    str or None
+        The text or the path; None if it carries neither.
     """
     return package.config.defaults().get("citation") or _file(package, ("citation",))
 

@@ -444,6 +444,11 @@ def read_version(text: str, path: str) -> DataVersion:
     path : str
         The file, for the error.
 
+    Returns
+    -------
+    DataVersion
+        The version.
+
     Raises
     ------
     ConfigError

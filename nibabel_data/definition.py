@@ -84,6 +84,16 @@ def read(definition: Definition, *, quiet: bool = False) -> tuple[str, str, str]
 def split_spec(spec: str) -> tuple[str, str]:
     """Split ``'nipy/templates>=0.3'`` into the path and the specifier, both checked.
 
+    Returns
+    -------
+    (str, str)
+        The path and the specifier, which may be empty.
+
+    Raises
+    ------
+    DefinitionError
+        If one of them makes no sense.
+
     Examples
     --------
     >>> split_spec('nipy/templates~=0.3')
@@ -105,6 +115,11 @@ def version_suits(version: DataVersion, minimum: str, specifier: str) -> bool:
 
 def wanted(minimum: str, specifier: str) -> str:
     """Return the versions that were asked for as one specifier, for people to read.
+
+    Returns
+    -------
+    str
+        The specifier; empty for any version.
 
     Examples
     --------

@@ -33,6 +33,11 @@ def aligned(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
     gap : str, optional
         What stands between columns.
 
+    Returns
+    -------
+    list of str
+        The lines, without spaces at their ends.
+
     Examples
     --------
     >>> aligned([('a', 'long', 'x'), ('bbb', 'b', 'y')])

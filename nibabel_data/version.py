@@ -107,6 +107,11 @@ def check_specifier(specifier: str) -> str:
     specifier : str
         For example ``'>=0.3,<1'``; empty asks for nothing.
 
+    Returns
+    -------
+    str
+        The same.
+
     Raises
     ------
     DefinitionError

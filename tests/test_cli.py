@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -14,6 +13,8 @@ import pytest
 from nibabel_data.cli.main import main
 
 from .conftest import PROJECT, MakePackage
+
+pty = pytest.importorskip("pty", reason="needs a terminal of POSIX")
 
 COMMAND = str(Path(sys.executable).with_name("nibabel-data"))
 

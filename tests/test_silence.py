@@ -21,7 +21,9 @@ def watch(event, args):
     if event == "open":
         path, mode, flags = args
         writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
-        if writes and not str(path).endswith(("/dev/null", ".pyc")) and ".pyc." not in str(path):
+        named = not isinstance(path, int)  # else it was opened, and seen, by its name before
+        python_own = str(path).endswith(("/dev/null", ".pyc")) or ".pyc." in str(path)
+        if writes and named and not python_own:
             seen.append((event, str(path)))
     elif event.split(".")[0] in ("socket", "shutil", "tempfile", "subprocess"):
         seen.append((event, repr(args)))

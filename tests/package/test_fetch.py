@@ -950,7 +950,7 @@ def test_an_error_of_ours_is_not_swallowed(several: Path) -> None:
 def test_ctrl_c_ends_all_threads(several: Path, web: Web) -> None:
     web.files["a/0.txt"] = CONTENT
     (several / "registry.txt").write_text(f"a/0.txt {sha256(CONTENT)}\n")
-    web.pause = 0.2
+    web.pause = 2
     command = [sys.executable, "-m", "nibabel_data", "fetch", "nipy/templates"]
     process = subprocess.Popen(command)
     while not web.requests:
