@@ -952,12 +952,17 @@ def test_ctrl_c_ends_all_threads(several: Path, web: Web) -> None:
     (several / "registry.txt").write_text(f"a/0.txt {sha256(CONTENT)}\n")
     web.pause = 2
     command = [sys.executable, "-m", "nibabel_data", "fetch", "nipy/templates"]
-    process = subprocess.Popen(command)
+    # Who runs the tests in the background of a shell passes on that Ctrl-C is ignored.
+    heard = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(command)
+    finally:
+        signal.signal(signal.SIGINT, heard)
     while not web.requests:
         time.sleep(0.01)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=5) == 130
+    assert process.wait(timeout=20) == 130
     assert not (several / "a" / "0.txt").exists()
 
 
