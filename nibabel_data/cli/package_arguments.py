@@ -141,6 +141,18 @@ def _fetch(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _cache(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--prune", action="store_true", help="remove what no installed package refers to"
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="remove everything; fetched files are fetched again"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only say what --prune or --all would remove"
+    )
+
+
 VERBS = (
     Verb("new", "new:new", "make a new, empty package", _new, json=False),
     Verb("check", "check:check", "say what is wrong with a package, and the mend", _check),
@@ -160,4 +172,5 @@ VERBS = (
     Verb("cite", "cite:cite", "print how packages are to be cited", _cite),
     Verb("lock", "lock:lock", "write down exactly which data a project uses", _lock),
     Verb("sync", "lock:sync", "install what a lock file says", _sync),
+    Verb("cache", "cache:cache", "list what was fetched and is remembered; prune it", _cache),
 )
