@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import site
 import sys
-import time
 from _thread import get_ident
 from os.path import join as pjoin
+
+from .plugins import entry_points_of, named_by
 
 __all__ = ["installer_roots", "plugin_roots"]
 
@@ -100,83 +101,24 @@ def _site_data_dirs() -> list[str]:
     return [path for path in joined.split(os.pathsep) if path]
 
 
-# The entry points of the group, as long as no directory of sys.path has changed.  What they name is
-# asked each time: a function may look at a variable.
-_points: tuple[object, tuple[EntryPoint, ...]] = (None, ())
 _asking: set[int] = set()
+"""Threads that are asking plug-ins."""
 
 
 def plugin_roots() -> list[RawRoot]:
     """Return every root that a plug-in names, also one that does not exist."""
     thread = get_ident()
-    if thread in _asking or os.environ.get("NIBABEL_DATA_PLUGINS") == "0":
+    if thread in _asking:
         return []  # a plug-in that looks for data itself does not find those of plug-ins
     _asking.add(thread)
     try:
-        return [root for point in _entry_points() for root in _roots_of(point)]
+        return [root for point in entry_points_of(ENTRY_POINT_GROUP) for root in _roots_of(point)]
     finally:
         _asking.discard(thread)
 
 
 def _plugin_roots() -> list[RawRoot]:
     return [root for root in plugin_roots() if root[0] is None or os.path.isdir(root[0])]
-
-
-def _entry_points() -> tuple[EntryPoint, ...]:
-    global _points
-    entries = [entry for entry in sys.path if isinstance(entry, str)]
-    state = [(entry, _mtime(entry)) for entry in entries]
-    if _points[0] != state:
-        found: tuple[EntryPoint, ...] = ()
-        if any(_may_have_plugins(entry) for entry in entries):
-            found = _read_entry_points(entries)
-        newest = max((mtime for _, mtime in state), default=0)
-        # An installer may be at work: what changed a moment ago is looked at again.
-        _points = (state if time.time_ns() - newest > 2_000_000_000 else None), found
-    return _points[1]
-
-
-def _read_entry_points(entries: list[str]) -> tuple[EntryPoint, ...]:
-    from importlib.metadata import distributions
-
-    found: list[EntryPoint] = []
-    for distribution in distributions(path=entries):
-        try:
-            points = distribution.entry_points.select(group=ENTRY_POINT_GROUP)
-        except ValueError:  # one whose files are damaged is no plug-in
-            continue
-        found.extend(point for point in points if point not in found)
-    return tuple(found)
-
-
-def _may_have_plugins(entry: str) -> bool:
-    """Return whether a distribution in a directory of ``sys.path`` may name roots.
-
-    Looking for the group's name in a hundred small files takes a tenth of the time that importing
-    `importlib.metadata` does, and hardly any environment has such a plug-in.
-    """
-    try:
-        names = os.listdir(entry or ".")
-    except NotADirectoryError:
-        return True  # a zip file: importlib.metadata can look into it
-    except (OSError, ValueError):
-        return False
-    for name in names:
-        if name.endswith((".dist-info", ".egg-info")):
-            try:
-                with open(pjoin(entry, name, "entry_points.txt"), "rb") as file:
-                    if ENTRY_POINT_GROUP.encode() in file.read():
-                        return True
-            except OSError:  # most distributions have none
-                continue
-    return False
-
-
-def _mtime(path: str) -> int:
-    try:
-        return os.stat(path or ".").st_mtime_ns
-    except (OSError, ValueError):
-        return -1
 
 
 def _roots_of(point: EntryPoint) -> list[RawRoot]:
@@ -187,7 +129,7 @@ def _roots_of(point: EntryPoint) -> list[RawRoot]:
     """
     if _is_being_imported(point.module):
         return []  # it looks for data while it is imported: its own come once it is
-    where = point.name if point.dist is None else f"{point.dist.name} ({point.name})"
+    where = named_by(point)
     try:
         paths = _named_by(point)
     except (Exception, SystemExit) as error:  # foreign code: whatever it raises, one bad entry

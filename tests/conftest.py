@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nibabel_data import installers, searchpath
+from nibabel_data import plugins, searchpath
 
 PROJECT = Path(__file__).resolve().parents[1]
 NOBODY = 65534
@@ -36,7 +36,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searchpath._listings.clear()
     searchpath._directories.clear()
     searchpath._warned.clear()
-    monkeypatch.setattr(installers, "_points", (None, ()))
+    plugins._known.clear()
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from nibabel_data import (
     explain,
     locate,
     make_datasource,
+    plugins,
     require,
 )
 from nibabel_data.adapters import registry
@@ -57,7 +58,7 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     # Coverage loads modules and writes files in what run_python runs.
     for name in {*VARIABLES, *(name for name in os.environ if name.startswith(("MNE_", "COV")))}:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(registry, "_known", (None, {}))
+    plugins._known.clear()
     monkeypatch.setattr(registry, "_warned", set())
 
 

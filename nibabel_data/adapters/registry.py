@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import posixpath
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from os.path import join as pjoin
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..definition import version_suits
 from ..errors import warn as warn_of
+from ..plugins import entry_points_of, named_by
 from .package import AdapterPackage, Place
 from .source import AdapterDatasource
 
@@ -162,64 +160,13 @@ def _ask(adapter: Adapter, name: str, wanted: str) -> Iterator[Searched]:
         yield Searched(name, place, tuple(p for p in found if wanted in ("", p.relpath)))
 
 
-# The entry points, as long as no directory of sys.path has changed.
-_known: tuple[object, dict[str, tuple[str, EntryPoint]]] = (None, {})
-
-
 def _plugins() -> dict[str, tuple[str, EntryPoint]]:
     """Return the adapters of other distributions: who names it and the entry point, by name."""
-    global _known
-    if os.environ.get("NIBABEL_DATA_PLUGINS") == "0":
-        return {}
-    entries = [entry for entry in sys.path if isinstance(entry, str)]
-    state = [(entry, _mtime(entry)) for entry in entries]
-    if _known[0] != state:
-        points = _entry_points() if any(map(_names_group, entries)) else ()
-        found: dict[str, tuple[str, EntryPoint]] = {}
-        for point in points:
-            where = point.name if point.dist is None else f"{point.dist.name} ({point.name})"
-            if point.name not in BUILT_IN:  # those cannot be replaced
-                found.setdefault(point.name, (where, point))
-        newest = max((mtime for _, mtime in state), default=0)
-        # An installer may be at work: what changed a moment ago is looked at again.
-        _known = (state if time.time_ns() - newest > 2_000_000_000 else None), found
-    return _known[1]
-
-
-def _entry_points() -> Iterable[EntryPoint]:
-    from importlib.metadata import entry_points
-
-    return entry_points(group=ENTRY_POINT_GROUP)
-
-
-def _mtime(path: str) -> int:
-    try:
-        return os.stat(path or ".").st_mtime_ns
-    except (OSError, ValueError):
-        return -1
-
-
-def _names_group(entry: str) -> bool:
-    """Return whether a distribution in a directory of ``sys.path`` may name adapters.
-
-    As in `nibabel_data.installers`: reading a hundred small files takes a tenth of the time that
-    importing `importlib.metadata` does.
-    """
-    try:
-        names = os.listdir(entry or ".")
-    except NotADirectoryError:
-        return True  # a zip file: importlib.metadata can look into it
-    except (OSError, ValueError):
-        return False
-    for name in names:
-        if name.endswith((".dist-info", ".egg-info")):
-            try:
-                with open(pjoin(entry, name, "entry_points.txt"), "rb") as file:
-                    if ENTRY_POINT_GROUP.encode() in file.read():
-                        return True
-            except OSError:  # most distributions have none
-                continue
-    return False
+    found: dict[str, tuple[str, EntryPoint]] = {}
+    for point in entry_points_of(ENTRY_POINT_GROUP):
+        if point.name not in BUILT_IN:  # those cannot be replaced
+            found.setdefault(point.name, (named_by(point), point))
+    return found
 
 
 _warned: set[tuple[str, str]] = set()

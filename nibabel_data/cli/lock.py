@@ -9,7 +9,7 @@ from ..package.install import install_root
 from ..package.lock import Wanted, compare, read_lock, read_wanted, write_lock
 from ..package.lock import lock as lock_packages
 from ..package.lock import sync as sync_packages
-from .output import paint, print_json
+from .output import print_differences, print_json
 from .progress import byte_bar
 
 __all__ = ["lock", "sync"]
@@ -33,12 +33,7 @@ def sync(arguments: argparse.Namespace) -> int:
     """Install what the lock says; with ``--frozen`` only compare. Status 1 if it differs."""
     if arguments.frozen:
         differences = compare(read_lock(arguments.lock))
-        if arguments.json:
-            print_json([asdict(difference) for difference in differences])
-        else:
-            for difference in differences:
-                one = difference.locked
-                print(f"{paint('differs', 'red')}: {one.name} {one.version}: {difference.problem}")
+        print_differences(differences, as_json=arguments.json)
         return 1 if differences else 0
     root = install_root(root=arguments.root, prefix=arguments.prefix)
     with byte_bar("sync") as progress:

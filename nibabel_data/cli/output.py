@@ -6,11 +6,15 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from ..table import aligned
 
-__all__ = ["coloured", "paint", "print_json", "print_table"]
+if TYPE_CHECKING:
+    from ..package.lock import Difference
+
+__all__ = ["coloured", "paint", "print_differences", "print_json", "print_table"]
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
@@ -48,3 +52,13 @@ def print_table(
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
     print(json.dumps(value, indent=2))
+
+
+def print_differences(differences: Sequence[Difference], *, as_json: bool) -> None:
+    """Print how what is on the search path differs from a lock."""
+    if as_json:
+        print_json([asdict(difference) for difference in differences])
+        return
+    for difference in differences:
+        one = difference.locked
+        print(f"{paint('differs', 'red')}: {one.name} {one.version}: {difference.problem}")

@@ -10,7 +10,7 @@ from ..errors import DefinitionError
 from ..locate import make_datasource
 from ..package.verify import Verification, verify_directory
 from ..packages import iter_packages
-from .output import paint, print_json
+from .output import paint, print_differences, print_json
 from .progress import byte_bar
 
 __all__ = ["verify"]
@@ -48,14 +48,9 @@ def _verify_locked(arguments: argparse.Namespace) -> int:
 
     locked = read_lock(arguments.locked)
     differences = compare(locked, jobs=arguments.jobs)
-    if arguments.json:
-        print_json([asdict(difference) for difference in differences])
-    else:
-        for difference in differences:
-            one = difference.locked
-            print(f"{paint('differs', 'red')}: {one.name} {one.version}: {difference.problem}")
-        if not differences:
-            print(f"{paint('ok', 'green')}: {len(locked)} packages are as {arguments.locked} says")
+    print_differences(differences, as_json=arguments.json)
+    if not differences and not arguments.json:
+        print(f"{paint('ok', 'green')}: {len(locked)} packages are as {arguments.locked} says")
     return 1 if differences else 0
 
 
