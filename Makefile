@@ -28,6 +28,7 @@ doc: $(VENV)/.doc  ## build the documentation, and run its code blocks
 
 bench: $(VENV)/.test  ## measure beside nibabel, pooch and bare Python
 	$(BIN)/python benchmarks/locate.py --readme README.rst $(ARGS)
+	$(BIN)/python benchmarks/package.py --readme README.rst $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist doc/_build doc/api *.egg-info .coverage* htmlcov

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from contextlib import suppress
 
 __all__ = ["replace_file"]
 
 _STAGED = ".nibabel-data-tmp"
+_ABANDONED = 3600  # seconds
 
 
 def replace_file(path: str, content: bytes, *, everybody: bool = False) -> None:
@@ -61,11 +63,11 @@ def _take_over(target: str, staged: str, everybody: bool) -> None:
 
 
 def _remove_if_abandoned(path: str) -> None:
-    pid = path.split(".")[-4] if path.count(".") >= 4 else ""
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
-        with suppress(OSError):
+    pid = path.split(".")[-3]
+    with suppress(OSError, ValueError):  # a living process has it, or nobody can tell
+        if time.time() - os.lstat(path).st_mtime < _ABANDONED:
+            return  # perhaps of another machine
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
             os.unlink(path)
-    except OSError:
-        return

@@ -56,13 +56,15 @@ def settled(seen: Signature, now_ns: int) -> bool:
     return now_ns - max(seen[0], seen[1]) > _SETTLE_NS
 
 
-def read_text(path: str) -> tuple[str, Signature]:
+def read_text(path: str, largest: int = LARGEST) -> tuple[str, Signature]:
     """Return the text of a file, and the signature of what was read.
 
     Parameters
     ----------
     path : str
         The file, in UTF-8, with or without a byte order mark.
+    largest : int, optional
+        Bytes; a larger file is not read.
 
     Returns
     -------
@@ -76,7 +78,7 @@ def read_text(path: str) -> tuple[str, Signature]:
     OSError
         If there is no such file, or no permission to read it.
     ConfigError
-        If it is not a regular file, is larger than `LARGEST`, is not UTF-8, or has a name that
+        If it is not a regular file, is larger than `largest`, is not UTF-8, or has a name that
         no file can have.
     """
     try:
@@ -87,13 +89,13 @@ def read_text(path: str) -> tuple[str, Signature]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigError(path, None, "not a regular file")
-        if status.st_size > LARGEST:
-            raise ConfigError(path, None, f"{status.st_size} bytes are too many for an ini file")
+        if status.st_size > largest:
+            raise ConfigError(path, None, f"{status.st_size} bytes are too many for such a file")
         content = b""
         while piece := os.read(descriptor, max(4096, status.st_size + 1)):
             content += piece
-            if len(content) > LARGEST:  # its size is not known beforehand (/proc), or it grew
-                raise ConfigError(path, None, "too long for an ini file")
+            if len(content) > largest:  # its size is not known beforehand (/proc), or it grew
+                raise ConfigError(path, None, "too long for such a file")
     finally:
         os.close(descriptor)
     try:

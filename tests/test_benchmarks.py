@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,5 +27,28 @@ def test_the_locator_is_measured_beside_its_peers(tmp_path: Path) -> None:
     written = readme.read_text()
     assert "old" not in written
     assert "make_datasource again" in written
+    assert written.startswith("a\n")
+    assert written.endswith("b\n")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measures memory as Linux does")
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs sha256sum, of GNU coreutils")
+def test_packages_are_verified_installed_and_fetched_beside_other_tools(tmp_path: Path) -> None:
+    for module in ("hatchling", "pooch"):
+        pytest.importorskip(module, reason="needs pip install 'nibabel-data[test]'")
+    readme = tmp_path / "README.rst"
+    readme.write_text(
+        "a\n\n.. figures of package: begin\n\nold\n\n.. figures of package: end\n\nb\n"
+    )
+    command = [sys.executable, PROJECT / "benchmarks" / "package.py", "--quick"]
+    options = ["--json", tmp_path / "out.json", "--readme", readme]
+    result = subprocess.run([*command, *options], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    facts = json.loads((tmp_path / "out.json").read_text())
+    assert {row["beside"] for row in facts["rows"]} >= {"sha256sum", "os.stat", "pooch.retrieve"}
+    assert {row.get("unit") for row in facts["rows"]} == {None, "B"}
+    written = readme.read_text()
+    assert "old" not in written
+    assert "verify again" in written
     assert written.startswith("a\n")
     assert written.endswith("b\n")

@@ -169,7 +169,12 @@ def test_a_protected_file_is_left_alone(user_ini: Path) -> None:
 def test_what_a_killed_writer_left_is_removed(user_ini: Path) -> None:
     left = user_ini.with_name(".config.ini.4194399.abcd.nibabel-data-tmp")
     left.write_text("")
+    alive = left.with_name(f".config.ini.{os.getpid()}.abcd.nibabel-data-tmp")
+    alive.write_text("")
+    for file in (left, alive):
+        os.utime(file, (1, 1))
     add_data_path("/new")
+    alive.unlink()
     assert os.listdir(user_ini.parent) == ["config.ini"]
 
 

@@ -124,7 +124,7 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     file = tmp_path / "a.ini"
     with file.open("wb") as stream:
         stream.truncate(1 << 40)
-    with pytest.raises(ConfigError, match="too many for an ini file"):
+    with pytest.raises(ConfigError, match="too many for such a file"):
         ini.read_text(str(file))
 
 

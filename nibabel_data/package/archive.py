@@ -146,7 +146,7 @@ def is_damage(error: Exception) -> bool:
     if isinstance(error, OSError):  # of gzip and bz2, without a number; not of the file system
         return error.errno is None
     known = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
-    return isinstance(error, (*known, UnicodeError, NotImplementedError, RuntimeError))
+    return isinstance(error, (*known, ArithmeticError, LookupError, RuntimeError, ValueError))
 
 
 def _read_to_end(archive: tarfile.TarFile) -> None:

@@ -6,9 +6,9 @@ unzip can open it; `nibabel_data.package.install.install` checks every hash.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
-import shutil
 import zipfile
 from collections.abc import Iterable
 from os.path import join as pjoin
@@ -97,8 +97,13 @@ def _add(
             info.compress_type = zipfile.ZIP_STORED
         place = pjoin(directory, *path.split("/"))
         info.file_size = os.path.getsize(place)
+        digest = hashlib.sha256()
         with open(place, "rb") as source, archive.open(info, "w") as out:
-            shutil.copyfileobj(source, out, 1 << 20)
+            while piece := source.read(1 << 20):
+                digest.update(piece)
+                out.write(piece)
+        if path in hashes and digest.hexdigest() != hashes[path]:
+            raise DataError(f"{place} is not what its {MANIFEST} says: nibabel-data verify")
         if progress is not None:
             progress(info.file_size)
     archive.writestr(_info(f"{relpath}/{MANIFEST}"), manifest_text(hashes))

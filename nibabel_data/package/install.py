@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import os
 import shutil
@@ -20,10 +21,10 @@ from ..errors import DataError
 from ..files import human_size
 from ..version import DataVersion
 from .archive import ArchiveError, is_damage
+from .layout import distribution_around
 from .manifest import (
     MANIFEST,
     manifest_text,
-    package_files,
     parse_manifest,
     read_manifest,
     tree_hash,
@@ -209,9 +210,10 @@ def _install_one(
         return _link(package, target, force)
     carried = package.manifest()
     before = _before(target, force)
-    same = carried is not None and before is not None and _same_manifest(target, carried)
-    if same and before is not None and copy.tree is None:
+    same = carried is not None and not force and _is_there(package, target, carried)
+    if same and before is not None:
         return Installed(package.relpath, target, before, before, changed=False)
+    made = _missing_folders(os.path.dirname(target))
     try:
         with staging_directory(target) as staged:
             _check_space(package, staged)
@@ -224,7 +226,8 @@ def _install_one(
             kept = _keep_added(target, staged)
             _keep_fetched(target, staged)
             if copy.shared:
-                _open_up(os.path.dirname(target), root)
+                for folder in made:
+                    os.chmod(folder, os.stat(folder).st_mode | 0o755)
             replaced = put_in_place(staged, target)
     except OSError as error:
         raise DataError(
@@ -242,20 +245,39 @@ def _before(target: str, force: bool) -> DataVersion | None:
         version: DataVersion | None = VersionedDatasource(target).version
     except DataError:
         version = None
-    ours = os.path.islink(target) or os.path.exists(pjoin(target, MANIFEST))
     empty = os.path.isdir(target) and not os.listdir(target)
-    if force or empty or ours:
+    if force or empty or os.path.islink(target):
         return version
+    _refuse_foreign(target, "upgrade that, or use --force")
+    if not os.path.exists(pjoin(target, MANIFEST)):
+        raise DataError(
+            f"{target} has no {MANIFEST}: it was not installed here; --force replaces it"
+        )
+    return version
+
+
+def _refuse_foreign(target: str, mend: str) -> None:
+    """Refuse what a distribution owns, and what is the source of one."""
     owner = owner_of(target)
     if owner is not None:
-        raise DataError(f"{target} belongs to {owner}: upgrade that, or use --force")
-    raise DataError(f"{target} has no {MANIFEST}: it was not installed here; --force replaces it")
+        raise DataError(f"{target} belongs to {owner}: {mend}")
+    around = distribution_around(target)
+    if around is not None:
+        raise DataError(f"{target} is the source of the distribution at {around}")
 
 
-def _same_manifest(target: str, carried: str) -> bool:
+def _is_there(package: SourcePackage, target: str, carried: str) -> bool:
+    """Return whether the same files stand at the target, as far as names and sizes tell."""
     try:
-        return read_manifest(target) == parse_manifest(carried, MANIFEST)
-    except DataError:
+        if os.path.islink(target):
+            return False
+        if read_manifest(target) != parse_manifest(carried, MANIFEST):
+            return False
+        return all(
+            os.stat(pjoin(target, *file.path.split("/"))).st_size == file.size
+            for file in package.files
+        )
+    except (DataError, OSError):
         return False
 
 
@@ -361,16 +383,30 @@ def _refuse_downgrade(
 
 
 def _added(target: str) -> list[str]:
-    """Return the files at a target that a person added: neither listed nor fetched.
+    """Return what a person added to a target: whatever is neither listed nor fetched.
 
-    The target may be exchanged for another version while it is looked at: then again.
+    Also what is never part of a package (``.git``), links and empty directories.  The target may
+    be exchanged for another version while it is looked at: then again.
     """
     while True:
         listed = read_manifest(target) or {}
-        known = listed.keys() | promised(target).keys()
-        added = [path for path, _, _ in package_files(target) if path not in known]
+        known = {MANIFEST, *listed, *promised(target)}
+        added = [path for path in _everything(target) if path not in known]
         if (read_manifest(target) or {}) == listed:
-            return added
+            return sorted(added)
+
+
+def _everything(target: str) -> Iterator[str]:
+    """Yield every file, link and empty directory below a directory, with forward slashes."""
+    for here, folders, names in os.walk(target):
+        inside = os.path.relpath(here, target).replace(os.sep, "/")
+        links = [name for name in folders if os.path.islink(pjoin(here, name))]
+        for name in (*names, *links):
+            path = name if inside == "." else f"{inside}/{name}"
+            if not path.startswith(".nibabel-data."):
+                yield path
+        if not names and not folders and inside != ".":
+            yield inside
 
 
 def _keep_added(target: str, staged: str) -> tuple[str, ...]:
@@ -379,11 +415,20 @@ def _keep_added(target: str, staged: str) -> tuple[str, ...]:
         return ()
     kept = []
     for path in _added(target):
-        place = pjoin(staged, *path.split("/"))
-        if not os.path.lexists(place):
-            with suppress(FileNotFoundError):  # whoever added it took it away again
-                _carry(pjoin(target, *path.split("/")), place)
-                kept.append(path)
+        source, place = pjoin(target, *path.split("/")), pjoin(staged, *path.split("/"))
+        with suppress(FileNotFoundError):  # whoever added it took it away again
+            if os.path.isfile(place) and os.path.isfile(source):
+                if filecmp.cmp(source, place, shallow=False):
+                    continue
+                path, place = f"{path}.orig", f"{place}.orig"
+            try:
+                _carry(source, place)
+            except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+                raise DataError(
+                    f"{source} was added to the old version, and stands in the way of the new; "
+                    "move it away"
+                ) from error
+            kept.append(path)
     return tuple(kept)
 
 
@@ -401,27 +446,41 @@ def _keep_fetched(target: str, staged: str) -> None:
 
 def _carry(source: str, destination: str) -> None:
     os.makedirs(os.path.dirname(destination), exist_ok=True)
+    if os.path.isdir(source) and not os.path.islink(source):
+        os.makedirs(destination, exist_ok=True)
+        return
+    if os.path.lexists(destination):
+        raise FileExistsError(destination)
     try:
         os.link(source, destination, follow_symlinks=False)
     except OSError:
         shutil.copy2(source, destination, follow_symlinks=False)
 
 
-def _open_up(directory: str, root: str) -> None:
-    """Let everybody enter the directories between a root and a package, the root included."""
-    while len(directory) >= len(root):
-        with suppress(OSError):
-            os.chmod(directory, os.stat(directory).st_mode | 0o755)
-        directory = os.path.dirname(directory)
+def _missing_folders(folder: str) -> list[str]:
+    """Return the directories on the way to one, itself included, that are not there."""
+    missing = []
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    return missing
 
 
 def _link(package: SourcePackage, target: str, force: bool) -> Installed:
     if package.directory is None:
         raise DataError("--link needs a directory, which is used in place; an archive has none")
     version = VersionedDatasource(package.directory).version
+    real, place = os.path.realpath(package.directory), os.path.realpath(target)
+    if not os.path.islink(target) and f"{place}{os.sep}".startswith(f"{real}{os.sep}"):
+        raise DataError(f"{target} is the directory itself, or inside it: there is nothing to link")
+    if not os.path.islink(target) and f"{real}{os.sep}".startswith(f"{place}{os.sep}"):
+        raise DataError(f"{real} is inside {target}, which the link would replace")
     if os.path.lexists(target) and not os.path.islink(target) and not force:
         raise DataError(f"{target} is a directory of its own; --force replaces it by a link")
     before = _before(target, force)
+    _refuse_downgrade(package.relpath, before, version, force)
+    if os.path.isdir(target) and not os.path.islink(target) and (added := _added(target)):
+        raise DataError(f"{target} holds {added[0]}, which was not installed: move it away first")
     if os.path.islink(target) and os.path.realpath(target) == os.path.realpath(package.directory):
         return Installed(package.relpath, target, version, version, changed=False)
     with staging_directory(target) as staged:
@@ -451,12 +510,13 @@ def remove(path: str | os.PathLike[str]) -> Removed:
     """
     target = os.path.abspath(os.fspath(path))
     if os.path.islink(target):
-        os.unlink(target)
+        try:
+            os.unlink(target)
+        except OSError as error:
+            raise DataError(f"cannot remove {target}: {(error.strerror or '').lower()}") from error
         return Removed(target, 1)
     listed = read_manifest(target)
-    owner = owner_of(target)
-    if owner is not None:
-        raise DataError(f"{target} belongs to {owner}: remove that, for example with pip uninstall")
+    _refuse_foreign(target, "remove that, for example with pip uninstall")
     if listed is None:
         raise DataError(f"{target} has no {MANIFEST}, which would say what is to be removed")
     added = tuple(_added(target))

@@ -125,7 +125,10 @@ def read_wanted(pyproject: str | os.PathLike[str]) -> list[Wanted]:
         If the file cannot be read, or has no such table.
     """
     place = os.fspath(pyproject)
-    packages = _toml(place).get("tool", {}).get("nibabel-data", {}).get("packages")
+    table: object = _toml(place)
+    for key in ("tool", "nibabel-data", "packages"):
+        table = table.get(key) if isinstance(table, dict) else None
+    packages = table
     if not isinstance(packages, list) or not packages:
         problem = "no packages: it needs [tool.nibabel-data] and packages = ['nipy/templates>=0.3']"
         raise ConfigError(place, None, problem)
@@ -191,7 +194,11 @@ def write_lock(locked: Iterable[Locked], path: str | os.PathLike[str]) -> None:
         lines += [f"{key} = {_quoted(value)}" for key, value in facts]
         if one.source:
             lines.append(f"source = {_quoted(one.source)}")
-    replace_file(os.path.abspath(path), ("\n".join(lines) + "\n").encode())
+    try:
+        replace_file(os.path.abspath(path), ("\n".join(lines) + "\n").encode())
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DataError(f"cannot write {os.fspath(path)}: {reason}") from error
 
 
 def _quoted(text: str) -> str:
@@ -222,6 +229,8 @@ def read_lock(path: str | os.PathLike[str]) -> list[Locked]:
     if content.get("format") != _FORMAT:
         raise ConfigError(place, None, f"format {content.get('format')!r}, but {_FORMAT} is known")
     packages = content.get("package", [])
+    if not isinstance(packages, list):
+        raise ConfigError(place, None, "'package' is to be a list of tables: [[package]]")
     keys = ("name", "version", "tree")
     for entry in packages:
         if not isinstance(entry, dict) or not all(isinstance(entry.get(k), str) for k in keys):
@@ -289,7 +298,7 @@ def sync(
     root : str or os.PathLike
         Where to install what is not there.
     source : str or os.PathLike, optional
-        A directory or archive (a bundle) that is tried for packages whose lock names no source.
+        A directory or archive (a bundle) to install from, whatever source the lock names.
     jobs : int, optional
         How many files are read at a time.
     progress : callable, optional
@@ -332,8 +341,10 @@ def sync(
 
 
 def _where(one: Locked, folder: Path, source: str | os.PathLike[str] | None) -> str | None:
+    if source is not None:
+        return os.fspath(source)  # what a person names now comes before what is written
     if one.source and ("://" in one.source or os.path.isabs(one.source)):
         return one.source
     if one.source:
         return pjoin(folder, one.source)
-    return None if source is None else os.fspath(source)
+    return None

@@ -19,6 +19,7 @@ from os.path import join as pjoin
 
 from ..errors import ConfigError, DataError
 from ..files import walk_status
+from ..ini import read_text
 
 __all__ = [
     "LEFT_OUT",
@@ -41,7 +42,7 @@ LEFT_OUT = frozenset(
 )
 """Names that are never part of a package: of version control, and of file managers."""
 
-LARGEST = 1 << 28
+LARGEST = 1 << 26
 """Bytes; a larger manifest is none."""
 
 _LINE = re.compile(r"([0-9a-fA-F]{64})(?:  | \*|[ \t]+)(.+)")
@@ -215,14 +216,9 @@ def read_manifest(base: str) -> dict[str, str] | None:
     """
     path = pjoin(base, MANIFEST)
     try:
-        with open(path, encoding="utf-8") as file:
-            if os.fstat(file.fileno()).st_size > LARGEST:
-                raise ConfigError(path, None, "too long for a manifest")
-            text = file.read()
+        text, _ = read_text(path, LARGEST)
     except FileNotFoundError:
         return None
-    except UnicodeDecodeError:
-        raise ConfigError(path, None, "not UTF-8 text") from None
     except OSError as error:
         raise ConfigError(path, None, (error.strerror or str(error)).lower()) from None
     return parse_manifest(text, path)

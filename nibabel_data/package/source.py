@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from ..ini import read_text
 from ..packages import DEPTH, child_directories
 from .archive import Member, is_archive, open_archive
 from .fetch import fetch_file
-from .manifest import MANIFEST, package_files
+from .manifest import LARGEST, LEFT_OUT, MANIFEST, package_files
 from .registry import REGISTRY
 
 __all__ = ["SourceFile", "SourcePackage", "open_source"]
@@ -75,14 +75,16 @@ class SourcePackage:
         """Return the text of the manifest that it carries, or None."""
         for file in self.files:
             if file.path == MANIFEST:
+                if file.size > LARGEST:
+                    raise DataError(f"{self.relpath}/{MANIFEST}: too long for a manifest")
                 with file.open() as stream:
-                    return stream.read().decode("utf-8", "replace")
+                    return stream.read(file.size).decode("utf-8", "replace")
         return None
 
 
 @contextmanager
 def local_source(source: str) -> Iterator[str]:
-    """Give a source as a path: that of a URL is downloaded, checked, and removed at the end.
+    """Give a source as a path: what a URL leads to is downloaded into the cache, and checked.
 
     Parameters
     ----------
@@ -110,13 +112,15 @@ def local_source(source: str) -> Iterator[str]:
     place = pjoin(cache_dir(), "downloads", digest)
     try:
         os.makedirs(place, exist_ok=True)
-        replace_file(pjoin(place, REGISTRY), f"{name} sha256:{digest} {url}\n".encode())
+        replace_file(
+            pjoin(place, REGISTRY), f"{shlex.quote(name)} sha256:{digest} {url}\n".encode()
+        )
     except OSError as error:
         raise DataError(
             f"cannot write {place}: {(error.strerror or str(error)).lower()}"
         ) from error
+    # It stays until `cache --prune`: other processes may be installing it as well.
     yield str(fetch_file(place, name))
-    shutil.rmtree(place, ignore_errors=True)  # what failed stays, to be resumed
 
 
 @contextmanager
@@ -159,10 +163,13 @@ def _named(packages: list[SourcePackage], relpath: str | None, source: str) -> l
         raise DataError(f"no data package in {source}: no {CONFIG} with [DEFAULT] and a version")
     if relpath is not None:
         if len(packages) > 1:
-            names = ", ".join(package.relpath for package in packages)
-            raise DataError(f"{source} holds several packages ({names}): --as names only one")
+            several = ", ".join(package.relpath for package in packages)
+            raise DataError(f"{source} holds several packages ({several}): --as names only one")
         return [SourcePackage(relpath, packages[0].files, packages[0].directory)]
+    names = [package.relpath for package in packages]
     for package in packages:
+        if names.count(package.relpath) > 1:
+            raise DataError(f"{source} holds {package.relpath} more than once")
         if "/" not in package.relpath:
             raise DataError(
                 f"{source} does not say where its package belongs; name it: "
@@ -250,12 +257,17 @@ def _has_version(member: Member) -> bool:
     return True
 
 
+def _is_part(path: str) -> bool:
+    """Return whether a member is one of a package: those of version control are not."""
+    return LEFT_OUT.isdisjoint(path.split("/")) and not path.startswith(".nibabel-data.")
+
+
 def _archive_package(top: str, members: list[Member]) -> SourcePackage:
     below = f"{top}/" if top else ""
     files = tuple(
         SourceFile(member.name[len(below) :], member.size, member.open)
         for member in members
-        if member.name.startswith(below)
+        if member.name.startswith(below) and _is_part(member.name[len(below) :])
     )
     relpath = below.rpartition(_SHARE)[2].strip("/") if _SHARE in below else top
     return SourcePackage("/".join(relpath.split("/")[-2:]), files)

@@ -71,10 +71,17 @@ def staging_directory(target: str) -> Iterator[str]:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a directory, or a link to one, if it is there."""
-    if os.path.islink(path):
+    """Remove whatever stands at a path, if something does."""
+    if not os.path.lexists(path):
+        return
+    if os.path.islink(path) or not os.path.isdir(path):
         os.unlink(path)
-    elif os.path.lexists(path):
+        return
+    try:
+        shutil.rmtree(path)
+    except PermissionError:  # directories in it are write-protected
+        for here, _, _ in os.walk(path):
+            os.chmod(here, 0o700)
         shutil.rmtree(path)
 
 

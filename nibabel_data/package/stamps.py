@@ -74,7 +74,8 @@ class Stamps:
         known = self._read("clean")
         if known.get("fingerprint") != print_of_all:
             return None
-        return str(known.get("against")), int(known.get("checked", 0))
+        checked = known.get("checked")
+        return str(known.get("against")), checked if isinstance(checked, int) else 0
 
     def known(self, path: str, status: os.stat_result | None) -> str | None:
         """Return the hash of a file that has not changed since it was remembered, or None.
@@ -87,11 +88,12 @@ class Stamps:
             Its status now.
         """
         if self._files is None:
-            self._files = self._read("files").get("files", {})
+            files = self._read("files").get("files")
+            self._files = files if isinstance(files, dict) else {}
         entry = self._files.get(path)
-        if entry is None or status is None or entry[:-1] != list(signature(status)):
+        if not isinstance(entry, list) or status is None:
             return None
-        return str(entry[-1])
+        return str(entry[-1]) if entry[:-1] == list(signature(status)) else None
 
     def remember(self, path: str, sha256: str, status: os.stat_result) -> None:
         """Remember a hash, with the status that the file had before it was read."""
@@ -116,7 +118,7 @@ class Stamps:
             self._write("clean", content)
 
     def _read(self, kind: str) -> dict[str, Any]:
-        with suppress(OSError, ValueError, AttributeError):
+        with suppress(OSError, ValueError, AttributeError, RecursionError):
             with open(pjoin(self._folder, f"{self._name}.{kind}"), encoding="utf-8") as file:
                 content: dict[str, Any] = json.load(file)
             if content.get("form") == _FORM and content.get("base") == self._base:

@@ -8,7 +8,8 @@ import stat
 import subprocess
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ import pytest
 from nibabel_data import DataError, VersionedDatasource, make_datasource
 from nibabel_data.cli.main import main
 from nibabel_data.package.bundle import bundle
+from nibabel_data.package.cache import cache_entries
 from nibabel_data.package.install import install, install_root, remove
 from nibabel_data.package.manifest import MANIFEST
+from nibabel_data.package.new import new_package
 from nibabel_data.package.verify import tree_of, verify_directory
 
 from ..conftest import PROJECT, MakePackage
@@ -156,7 +159,7 @@ def test_what_was_not_installed_here_is_left_alone(
             refused()
     assert names(byhand) == ["config.ini", "mine.txt"]
     (done,) = install(source, root=root, force=True)
-    assert done.kept == ("mine.txt",)
+    assert done.kept == ("config.ini.orig", "mine.txt")  # nobody knows whose they were
 
 
 def test_what_pip_installed_is_left_to_pip(wheel: str, tmp_path: Path) -> None:  # noqa: F811
@@ -384,11 +387,129 @@ def test_a_url_with_its_hash(
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     (done,) = install(f"{archive.as_uri()}#sha256={digest}", root=root)
     assert done.version == "0.3"
-    assert os.listdir(tmp_path / "cache" / "downloads") == []
+    (kept,) = (entry for entry in cache_entries() if entry.kind == "download")
+    assert os.path.basename(kept.path) == digest  # for others, until it is pruned
     with pytest.raises(DataError, match="by its hash: .*#sha256=HASH"):
         install(archive.as_uri(), root=root)
     with pytest.raises(DataError, match="is expected"):
         install(f"{archive.as_uri()}#sha256={'0' * 64}", root=root)
     monkeypatch.setenv("NIBABEL_DATA_OFFLINE", "1")
     with pytest.raises(DataError, match="NIBABEL_DATA_OFFLINE"):
-        install(f"https://127.0.0.1/t.zip#sha256={digest}", root=root)
+        install(f"https://127.0.0.1/t.zip#sha256={'1' * 64}", root=root)
+
+
+def test_a_link_never_takes_the_place_of_what_it_leads_to(source: Path, root: Path) -> None:
+    (done,) = install(source, root=root)
+    for place in (done.path, root):
+        with pytest.raises(DataError, match="nothing to link"):
+            install(place, root=root, link=True, force=True)
+    inner = shutil.copytree(source, Path(done.path, "nipy", "templates"))
+    with pytest.raises(DataError, match="which the link would replace"):
+        install(inner, root=root, link=True, force=True)
+    shutil.rmtree(inner.parent)
+    Path(done.path, "notes.txt").write_text("mine")
+    with pytest.raises(DataError, match=r"holds notes\.txt, which was not installed"):
+        install(source, root=root, link=True, force=True)
+    assert Path(done.path, "a.txt").exists()
+
+
+def test_the_source_of_a_distribution_is_never_removed(tmp_path: Path) -> None:
+    top = new_package("my/brain", tmp_path / "my-brain")
+    seal(top / "my" / "brain")
+    with pytest.raises(DataError, match="is the source of the distribution at"):
+        remove(top / "my" / "brain")
+    assert (top / "my" / "brain" / "config.ini").exists()
+
+
+def test_whatever_a_person_added_is_kept(source: Path, root: Path, tmp_path: Path) -> None:
+    (done,) = install(source, root=root)
+    place = Path(done.path)
+    (place / ".git").mkdir()
+    (place / ".git" / "HEAD").write_text("ref")
+    (place / "linked").symlink_to(tmp_path)
+    (place / "empty").mkdir()
+    (place / "README").write_text("mine")
+    (source / "README").write_text("theirs")
+    (source / "config.ini").write_text("[DEFAULT]\nversion = 0.4\n")
+    (done,) = install(source, root=root)
+    assert done.kept == (".git/HEAD", "README.orig", "empty", "linked")
+    assert (place / "README").read_text() == "theirs"
+    assert (place / "README.orig").read_text() == "mine"
+    assert (place / "linked").is_symlink()
+    remove(place)
+    assert sorted(os.listdir(place)) == [".git", "README.orig", "empty", "linked"]
+
+
+def test_what_stands_in_the_way_is_named(source: Path, root: Path) -> None:
+    (done,) = install(source, root=root)
+    Path(done.path, "notes").write_text("mine")
+    (source / "notes").mkdir()
+    (source / "notes" / "a").write_text("")
+    (source / "config.ini").write_text("[DEFAULT]\nversion = 0.4\n")
+    with pytest.raises(DataError, match="notes was added to the old version, and stands"):
+        install(source, root=root)
+    assert make_datasource("nipy/templates", root).version == "0.3"
+
+
+def test_a_damaged_package_is_mended_by_installing_it_again(source: Path, root: Path) -> None:
+    seal(source)
+    (done,) = install(source, root=root)
+    Path(done.path, "a.txt").unlink()
+    assert install(source, root=root)[0].changed
+    assert verify_directory(done.path).ok
+    Path(done.path, "a.txt").write_bytes(b"DATA")  # as long as before
+    assert install(source, root=root, force=True)[0].changed
+    assert verify_directory(done.path).ok
+
+
+def test_only_directories_that_it_made_are_opened(source: Path, tmp_path: Path) -> None:
+    os.umask(0o077)
+    private = tmp_path / "private"
+    private.mkdir()
+    install(source, root=private / "deep" / "store", shared=True)
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    assert stat.S_IMODE((private / "deep").stat().st_mode) == 0o755
+
+
+def test_protected_directories_leave_nothing_behind(
+    public_tmp: Path, unprivileged: Callable[[], AbstractContextManager[None]]
+) -> None:
+    os.chmod(public_tmp, 0o777)
+    package = public_tmp / "source" / "nipy" / "templates"
+    (package / "ro").mkdir(parents=True)
+    (package / "config.ini").write_text("[DEFAULT]\nversion = 0.3\n")
+    (package / "ro" / "a").write_text("")
+    with unprivileged():
+        (done,) = install(package, root=public_tmp / "root")
+        os.chmod(os.path.join(done.path, "ro"), 0o555)
+        remove(done.path)
+    assert os.listdir(public_tmp / "root") == []
+
+
+def test_files_of_version_control_in_an_archive_are_left_out(
+    source: Path, root: Path, tmp_path: Path
+) -> None:
+    for name in (".git/hooks/post-checkout", ".DS_Store"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text("evil")
+    archive = shutil.make_archive(str(tmp_path / "t"), "gztar", source.parents[1])
+    (done,) = install(archive, root=root)
+    assert verify_directory(done.path).ok
+    assert not Path(done.path, ".git").exists()
+
+
+def test_a_package_that_stands_twice_in_an_archive(
+    source: Path, root: Path, tmp_path: Path
+) -> None:
+    for name in ("x", "y"):
+        shutil.copytree(source, tmp_path / "twice" / name / "nipy" / "templates")
+    archive = shutil.make_archive(str(tmp_path / "t"), "zip", tmp_path / "twice")
+    with pytest.raises(DataError, match="more than once"):
+        install(archive, root=root)
+
+
+def test_a_bundle_of_a_damaged_package_is_refused(source: Path, tmp_path: Path) -> None:
+    seal(source)
+    (source / "a.txt").write_bytes(b"DATA")
+    with pytest.raises(DataError, match=r"a\.txt is not what"):
+        bundle([("nipy/templates", source)], tmp_path / "data.zip")

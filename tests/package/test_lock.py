@@ -135,6 +135,8 @@ def test_what_a_project_asks_for(tmp_path: Path) -> None:
         ("[tool]\n", "it needs"),
         ("[tool.nibabel-data]\npackages = []\n", "it needs"),
         ("[tool.nibabel-data]\npackages = [3]\n", "a package is a spec"),
+        ("tool = 3\n", "it needs"),
+        ("[tool]\nnibabel-data = [1]\n", "it needs"),
         ("nonsense", "not TOML"),
         (None, "no such file"),
     ],
@@ -146,7 +148,10 @@ def test_a_pyproject_that_asks_for_nothing(content: str | None, said: str, tmp_p
         read_wanted(tmp_path / "pyproject.toml")
 
 
-@pytest.mark.parametrize("content", ["format = 2\n", "x", "format = 1\n[[package]]\nname = 'a'\n"])
+@pytest.mark.parametrize(
+    "content",
+    ["format = 2\n", "x", "format = 1\npackage = 3\n", "format = 1\n[[package]]\nname = 'a'\n"],
+)
 def test_a_malformed_lock(content: str, tmp_path: Path) -> None:
     (tmp_path / "data.lock").write_text(content)
     with pytest.raises(ConfigError, match=r"data\.lock"):

@@ -145,7 +145,9 @@ def test_a_file_of_this_moment_is_read_again(package: Path) -> None:
     assert verify_directory(package).hashed == 4
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"form": 1}', '{"form": 1, "base": 3}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"form": 1}', '{"form": 1, "base": 3}', "[" * 9999, "3"]
+)
 def test_a_damaged_cache_costs_time_alone(
     content: str, package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +167,25 @@ def test_a_cache_that_cannot_be_written_does_no_harm(
     old(monkeypatch)
     assert verify_directory(package).ok
     assert verify_directory(package).hashed == 4
+
+
+@pytest.mark.parametrize("files", [3, [1], {"a.txt": 5}, {"a.txt": []}])
+def test_a_damaged_entry_of_the_cache(
+    files: object, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old(monkeypatch)
+    verify_directory(package)
+    for file in Path(os.environ["NIBABEL_DATA_CACHE"], "verified").iterdir():
+        content = json.loads(file.read_text())
+        file.write_text(json.dumps({**content, "files": files, "checked": None}))
+    os.utime(package / "a.txt", (1, 1))
+    assert verify_directory(package).ok
+
+
+def test_a_manifest_that_is_no_file_does_not_block(package: Path) -> None:
+    (package / MANIFEST).unlink()
+    os.mkfifo(package / MANIFEST)
+    assert "not a regular file" in verify_directory(package).problem
 
 
 @pytest.mark.usefixtures("package")
