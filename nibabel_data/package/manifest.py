@@ -14,7 +14,6 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from os.path import join as pjoin
 
 from ..errors import ConfigError, DataError
@@ -131,6 +130,8 @@ def hash_files(base: str, paths: Iterable[str], jobs: int | None = None) -> dict
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise DataError(f"cannot read {path}: {reason}") from error
+
+    from concurrent.futures import ThreadPoolExecutor  # to read a manifest needs none
 
     # Hashing large pieces releases the interpreter's lock, so that threads use every processor.
     with ThreadPoolExecutor(workers(jobs)) as pool:

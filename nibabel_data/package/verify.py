@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os.path import join as pjoin
 
-from ..distributions import recorded_hashes
 from ..errors import DataError
 from ..files import content_state
 from .manifest import (
@@ -213,6 +211,8 @@ def _expected(base: str) -> tuple[dict[str, str], str]:
     manifest = read_manifest(base)
     if manifest is not None:
         return manifest, "manifest"
+    from ..distributions import recorded_hashes  # reads RECORD files: not on the usual path
+
     recorded = recorded_hashes(base)
     if recorded is not None:
         return recorded[1], f"RECORD of {recorded[0]}"
@@ -253,6 +253,8 @@ def _hashes(
 
     if not paths:
         return {}
+    from concurrent.futures import ThreadPoolExecutor  # an unchanged package needs none
+
     # Hashing large pieces releases the interpreter's lock, so that threads use every processor.
     with ThreadPoolExecutor(workers(jobs)) as pool:
         return dict(zip(paths, pool.map(hash_one, paths), strict=True))
