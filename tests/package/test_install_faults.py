@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import shutil
@@ -18,6 +19,8 @@ import pytest
 from nibabel_data import DataError, make_datasource
 from nibabel_data.package.install import install
 from nibabel_data.package.verify import verify_directory
+
+from .web import serve
 
 INSTALL = """
 import sys
@@ -199,3 +202,17 @@ def test_where_nobody_may_write(
     (source / "config.ini").chmod(0)
     with unprivileged(), pytest.raises(DataError, match=r"cannot read .*config\.ini"):
         install(source, root=public_tmp)
+
+
+def test_sixteen_install_one_url_at_once(versions: list[Path], tmp_path: Path) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "t"), "zip", versions[0].parents[1]))
+    content = archive.read_bytes()
+    with serve() as web:
+        web.files["t.zip"] = content
+        url = f"{web.url()}t.zip#sha256={hashlib.sha256(content).hexdigest()}"
+        processes = [start(INSTALL, url, tmp_path / "root") for _ in range(16)]
+        results = [process.communicate(timeout=120) for process in processes]
+        assert results == [("0.3\n", "")] * 16
+        assert len(web.requests) <= 3
+    assert whole(tmp_path / "root") == "0.3"
+    assert stray(tmp_path / "root") == []
