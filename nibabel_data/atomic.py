@@ -1,4 +1,4 @@
-"""Replacing one file, whole or not at all."""
+"""Replacing one file, whole or not at all; whether a process that was writing is still there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import secrets
 import time
 from contextlib import suppress
 
-__all__ = ["replace_file"]
+__all__ = ["is_alive", "replace_file"]
 
 _STAGED = ".nibabel-data-tmp"
 _ABANDONED = 3600  # seconds
@@ -67,7 +67,34 @@ def _remove_if_abandoned(path: str) -> None:
     with suppress(OSError, ValueError):  # a living process has it, or nobody can tell
         if time.time() - os.lstat(path).st_mtime < _ABANDONED:
             return  # perhaps of another machine
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
+        if not is_alive(int(pid)):
             os.unlink(path)
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process of this machine has a number; True where nobody can tell.
+
+    Parameters
+    ----------
+    pid : int
+        The number.
+
+    Returns
+    -------
+    bool
+        Always True on Windows, where asking as POSIX does would end the process.
+
+    Examples
+    --------
+    >>> is_alive(os.getpid())
+    True
+    """
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from . import ini
 from .datasource import CONFIG, read_version
 from .definition import DEFAULT_INSTALL_HINT, version_suits
-from .errors import ConfigError
+from .errors import ConfigError, DataError
 from .packagedef import PackageDef
 from .packages import package_names
 from .searchpath import root_state, search_path
@@ -184,6 +184,18 @@ class Explanation:
         for step in self.next_steps():
             lines.extend(["", step])
         return "\n".join(lines)
+
+    def error(self) -> DataError:
+        """Return the error that says this, and holds it.
+
+        Returns
+        -------
+        DataError
+            To be raised where the package is needed.
+        """
+        error = DataError(self.text())
+        error.explanation = self
+        return error
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as values that `json` can write.

@@ -144,9 +144,7 @@ def _make(
         if recorder is not None:
             recorder(explanation.definition.relpath, located)
         return located
-    error = DataError(explanation.text())
-    error.explanation = explanation
-    raise error
+    raise explanation.error()
 
 
 def _find(

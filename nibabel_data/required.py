@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-from .errors import DataError, DataWarning
+from .errors import DataWarning
 from .explanation import Explanation, explain
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ def require(
         if explanation.found is not None:
             continue
         if error:
-            problem = DataError(explanation.text())
-            problem.explanation = explanation
-            raise problem
+            raise explanation.error()
         warnings.warn(explanation.text(), DataWarning, stacklevel=2)
         missing.append(explanation)
     return tuple(missing)

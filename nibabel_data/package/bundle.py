@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from .install import Progress
-from .manifest import MANIFEST, hash_files, manifest_text, package_files, read_manifest
+from .manifest import MANIFEST, manifest_text, package_files, read_manifest
 from .registry import promised
 
 __all__ = ["bundle"]
@@ -32,7 +32,6 @@ def bundle(
     packages: Iterable[tuple[str, str | os.PathLike[str]]],
     destination: str | os.PathLike[str],
     *,
-    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write packages into one zip that `install` takes.
@@ -43,8 +42,6 @@ def bundle(
         For each its path below a root, with forward slashes, and its directory.
     destination : str or os.PathLike
         The zip; one that is there is replaced when the new one is whole.
-    jobs : int, optional
-        How many files are hashed at a time, where a package has no manifest.
     progress : callable, optional
         Called with the number of bytes of each file.
 
@@ -63,7 +60,7 @@ def bundle(
     try:
         with zipfile.ZipFile(staged, "x", allowZip64=True) as archive:
             for relpath, directory in sorted(packages):
-                _add(archive, relpath, os.fspath(directory), jobs, progress)
+                _add(archive, relpath, os.fspath(directory), progress)
         os.replace(staged, target)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -78,7 +75,6 @@ def _add(
     archive: zipfile.ZipFile,
     relpath: str,
     directory: str,
-    jobs: int | None,
     progress: Progress | None,
 ) -> None:
     listed = read_manifest(directory)
@@ -90,7 +86,7 @@ def _add(
         if states.get(path) != "file":
             state = states.get(path, "missing")
             raise DataError(f"{pjoin(directory, path)} is {state}: it cannot go into a bundle")
-    hashes = hash_files(directory, sorted(own), jobs) if listed is None else listed
+    hashes = {}
     for path in names:
         info = _info(f"{relpath}/{path}")
         if path.lower().endswith(_PACKED):
@@ -102,7 +98,9 @@ def _add(
             while piece := source.read(1 << 20):
                 digest.update(piece)
                 out.write(piece)
-        if path in hashes and digest.hexdigest() != hashes[path]:
+        if path in own:
+            hashes[path] = digest.hexdigest()
+        if listed is not None and path in own and hashes[path] != listed[path]:
             raise DataError(f"{place} is not what its {MANIFEST} says: nibabel-data verify")
         if progress is not None:
             progress(info.file_size)

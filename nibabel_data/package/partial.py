@@ -29,6 +29,7 @@ from contextlib import suppress
 from os.path import join as pjoin
 from typing import BinaryIO
 
+from ..atomic import is_alive
 from ..errors import DataError
 
 __all__ = ["Partial", "being_written", "is_read_only", "open_partial"]
@@ -261,15 +262,7 @@ def _is_ours(status: os.stat_result) -> bool:
 def _is_alive(pid: int) -> bool:
     if pid == os.getpid():
         return False  # of this process, and no thread is writing to it: an attempt before
-    if os.name == "nt":
-        return True  # there os.kill would end it
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
+    return is_alive(pid)
 
 
 def being_written(folder: str, digest: str, seconds: float) -> bool:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from os.path import join as pjoin
 
+from ..atomic import is_alive
 from ..errors import DataError
 
 __all__ = ["clean_stale", "exchange", "put_in_place", "staging_directory"]
@@ -99,7 +100,7 @@ def clean_stale(parent: str) -> list[str]:
         path = pjoin(parent, name)
         target, _, mark = name.removesuffix(_SUFFIX).rpartition(f".{host}.")
         pid = mark.partition(".")[0]
-        gone = not _is_alive(int(pid)) if target and pid.isdigit() else _is_old(path)
+        gone = not is_alive(int(pid)) if target and pid.isdigit() else _is_old(path)
         if gone:
             with suppress(OSError):  # another process may be cleaning as well
                 if mark.endswith(_ASIDE) and not os.path.lexists(pjoin(parent, target[1:])):
@@ -108,16 +109,6 @@ def clean_stale(parent: str) -> list[str]:
                     remove_tree(path)
                     removed.append(path)
     return removed
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _is_old(path: str) -> bool:
