@@ -36,7 +36,7 @@ clean:
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nibabel-data needs Python 3.11 or later; name one with: make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --upgrade-deps $(VENV)  # commands that an old pip makes start more slowly
 
 $(VENV)/.demo: EXTRAS = demo
 $(VENV)/.test: EXTRAS = test

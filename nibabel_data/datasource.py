@@ -11,16 +11,23 @@ from .errors import ConfigError, DataError, MissingFileError, VersionError
 from .files import annex_command, content_state, escapes, is_pointer, walk_files
 from .version import DataVersion
 
-__all__ = ["CONFIG", "Datasource", "VersionedDatasource", "read_version"]
+__all__ = ["CONFIG", "Datasource", "VersionedDatasource", "names_registry", "read_version"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import configparser
+    from collections.abc import Callable
     from pathlib import Path
 
     from .package.download import Progress
     from .roots import Origin
     from .searchpath import RawRoot
+
+_in_overlay: Callable[[str, str, Callable[[str], bool]], str] | None = None
+_path: type[Path] | None = None
+"""What `Datasource.fetch` takes from modules that not everyone needs, once it was needed."""
+
+_IS_POSIX = os.name == "posix"
 
 CONFIG = "config.ini"
 """The file that makes a directory a data package."""
@@ -84,15 +91,23 @@ class Datasource:
         Traceback (most recent call last):
         nibabel_data.errors.DataError: '../etc/passwd' leads out of the package at /data
         """
+        filename = self._inside(path_parts)
+        if self._thin and not os.path.exists(filename):
+            return _fetched(self.base_path, filename, os.path.exists)
+        return filename
+
+    def _inside(self, path_parts: tuple[str | os.PathLike[str], ...]) -> str:
+        """Return the path of a file in this directory, which must not lead out of it."""
         parts = [os.fspath(part) for part in path_parts]
+        for part in parts:
+            if not _IS_POSIX or ".." in part or part[:1] == "/":  # else nothing leads out
+                self._refuse_escapes(parts)
+                break
+        return pjoin(self.base_path, *parts)
+
+    def _refuse_escapes(self, parts: list[str]) -> None:
         if escapes(*parts) or self._leaves_by_a_link(parts):
             raise DataError(f"{pjoin(*parts)!r} leads out of the package at {self.base_path}")
-        filename = pjoin(self.base_path, *parts)
-        if self._thin and not os.path.exists(filename):
-            from .package.overlay import in_overlay
-
-            return in_overlay(self.base_path, filename)
-        return filename
 
     def path(self, *parts: str | os.PathLike[str], must_exist: bool = False) -> Path:
         """Return the path of a file or directory of this source.
@@ -325,8 +340,7 @@ class VersionedDatasource(Datasource):
 
     def _set(self, config: str, text: str, version: DataVersion, root: RawRoot | None) -> None:
         self.version = version
-        # Either key may mean a registry.txt; looking for that file would cost every package a stat.
-        self._thin = "registry" in text or "\nurl" in text
+        self._thin = names_registry(text)
         self._config_file = config
         self._config_text = text
         self._config: configparser.ConfigParser | None = None
@@ -395,21 +409,29 @@ class VersionedDatasource(Datasource):
         DataError
             If the path leads out of the package, or the file cannot be written.
         """
-        from pathlib import Path
+        global _path
+        if _path is None:
+            from pathlib import Path
 
-        filename = self.get_filename(*parts)
+            _path = Path
+        filename = self._inside(parts)
         if os.path.isfile(filename):  # it was checked before it got its name
-            return Path(filename)
+            return _path(filename)
+        if self._thin:
+            place = _fetched(self.base_path, filename, os.path.isfile)
+            if place is not filename:
+                return _path(place)
         from .package.fetch import fetch_file
 
         return fetch_file(self.base_path, pjoin("", *parts), offline=offline, progress=progress)
 
     def _not_there(self, filename: str) -> str:
-        if self._thin:
+        promises = ""
+        if self._thin or os.path.exists(pjoin(self.base_path, "registry.txt")):
             from .package.overlay import not_fetched
 
-            return not_fetched(self.base_path, filename) or super()._not_there(filename)
-        return super()._not_there(filename)
+            promises = not_fetched(self.base_path, filename)
+        return promises or super()._not_there(filename)
 
     @property
     def major_version(self) -> int:
@@ -432,6 +454,29 @@ class VersionedDatasource(Datasource):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_path!r}, version {self.version!s})"
+
+
+def _fetched(base: str, filename: str, is_there: Callable[[str], bool]) -> str:
+    """Return where a file is that was fetched into the overlay; else `filename` itself."""
+    global _in_overlay
+    if _in_overlay is None:
+        from .package.overlay import in_overlay
+
+        _in_overlay = in_overlay
+    return _in_overlay(base, filename, is_there)
+
+
+def names_registry(text: str) -> bool:
+    r"""Return whether the text of a ``config.ini`` may mean that there is a ``registry.txt``.
+
+    To look for that file would cost every package a system call for each file that is asked for.
+
+    Examples
+    --------
+    >>> names_registry('[DEFAULT]\nversion = 1\nregistry = registry.txt\n')
+    True
+    """
+    return "registry" in text or "\nurl" in text
 
 
 def read_version(text: str, path: str) -> DataVersion:

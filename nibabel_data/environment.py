@@ -22,6 +22,9 @@ __all__ = [
     "system_dirs",
 ]
 
+_cache_dirs: dict[object, str] = {}
+"""The cache directory by the variables that it depends on: `cache_dir` is asked for each file."""
+
 
 def expand(path: str) -> str:
     """Return `path` with a leading ``~`` and every ``$NAME`` replaced; unknown names stay.
@@ -185,7 +188,21 @@ def cache_dir() -> str:
     """
     chosen = os.environ.get("NIBABEL_DATA_CACHE")
     if chosen:
-        return absolute(expand(chosen))
+        found = _cache_dirs.get(chosen)
+        if found is None:
+            found = absolute(expand(chosen))
+            if found == chosen and not {"$", "%"} & set(chosen):  # the same from everywhere
+                _cache_dirs[chosen] = found
+        return found
+    if os.name == "nt":
+        return _platform_cache_dir()
+    home = os.environ.get("XDG_CACHE_HOME"), os.environ.get("HOME")
+    if home not in _cache_dirs:
+        _cache_dirs[home] = _platform_cache_dir()
+    return _cache_dirs[home]
+
+
+def _platform_cache_dir() -> str:
     import platformdirs
 
     return platformdirs.user_cache_dir("nibabel-data", appauthor=False)

@@ -11,17 +11,22 @@ import sys
 
 __all__ = [
     "BomberError",
+    "BuildError",
     "ConfigError",
     "DataError",
     "DataWarning",
     "DefinitionError",
+    "MechanismError",
     "MissingFileError",
+    "ResolveError",
     "VersionError",
     "warn",
 ]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .explanation import Explanation
 
 
@@ -33,9 +38,13 @@ class DataError(Exception):
     explanation : nibabel_data.Explanation or None
         When a package was looked for: what was asked, and what each root held.  The same facts as
         in the message, as data.
+    results : tuple
+        When several packages were worked on: what was done for those before the one that failed,
+        as the function would have returned it.
     """
 
     explanation: Explanation | None = None
+    results: tuple[Any, ...] = ()
 
 
 class BomberError(DataError, AttributeError):
@@ -103,6 +112,47 @@ class ConfigError(DataError):
     def __str__(self) -> str:
         place = self.path if self.line is None else f"{self.path}, line {self.line}"
         return f"{place}: {self.problem}"
+
+
+class MechanismError(DataError):
+    """A mechanism was asked for and cannot be given."""
+
+
+class ResolveError(MechanismError, LookupError):
+    """No mechanism, or more than one, answers to what was asked for."""
+
+
+class BuildError(MechanismError):
+    """A mechanism cannot be built from its source.
+
+    Parameters
+    ----------
+    message : str
+        What to tell.
+    mechanism : str, optional
+        The full name of the mechanism.
+    path : str, optional
+        The file of its source.
+    line : int or None, optional
+        The line at fault, counted from 1, where there is one.
+    first_error : str, optional
+        The first error of the translator or the compiler, in its own words.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        mechanism: str = "",
+        path: str = "",
+        line: int | None = None,
+        first_error: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.mechanism = mechanism
+        self.path = path
+        self.line = line
+        self.first_error = first_error
 
 
 class DataWarning(UserWarning):

@@ -14,6 +14,8 @@ from os.path import join as pjoin
 from .errors import DataError
 
 __all__ = [
+    "LEFT_OUT",
+    "PARTIAL",
     "annex_command",
     "content_state",
     "escapes",
@@ -26,6 +28,15 @@ __all__ = [
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
+
+LEFT_OUT = frozenset(
+    {".git", ".gitattributes", ".gitmodules", ".datalad", ".hg", ".svn", ".DS_Store"}
+    | {"Thumbs.db", "__pycache__"}
+)
+"""Names that are never part of a package: of version control, and of file managers."""
+
+PARTIAL = ".nibabel-data."
+"""How the names of what is half fetched begin, in the directory of a package."""
 
 
 def escapes(*parts: str) -> bool:

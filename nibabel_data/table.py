@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Sequence
-
 __all__ = ["aligned", "printable", "width"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def width(text: str) -> int:
@@ -18,6 +19,8 @@ def width(text: str) -> int:
     """
     if text.isascii():
         return len(text)
+    import unicodedata
+
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     marks = sum(unicodedata.combining(letter) != 0 for letter in text)
     return len(text) + wide - marks

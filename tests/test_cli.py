@@ -295,6 +295,65 @@ def test_a_name_that_is_no_text_is_printed_as_it_is(tmp_path: Path) -> None:
     assert out == package + b"\n"
 
 
+EVIL = "a\x1b[2J\u202eb\r"
+"""Clears the screen, turns letters round, and goes back to the beginning of the line."""
+HARMLESS = r"a\x1b[2J\u202eb\r"
+
+
+@pytest.fixture
+def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a package in which a name is evil, and whose manifest has another such name."""
+    base = tmp_path / EVIL / "lab" / "atlas"
+    base.mkdir(parents=True)
+    (base / "config.ini").write_text("[DEFAULT]\nversion = 1\n")
+    (base / EVIL).write_text("")
+    (base / "manifest-sha256.txt").write_text(f"{'0' * 64}  gone{EVIL[:-1]}\n")
+    monkeypatch.setenv("NIPY_DATA_PATH", str(tmp_path / EVIL))
+    monkeypatch.setenv("NIBABEL_DATA_CACHE", str(tmp_path / "cache"))
+    return base
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "path",
+        "list",
+        "info lab/atlas",
+        "explain lab/atlas",
+        "explain lab/none",
+        "require lab/atlas lab/none",
+        "verify lab/atlas",
+        "verify --all",
+        "check {base}",
+        "bundle lab/atlas -o {top}/out.zip",
+        "install {base} --root {top}",
+        "remove lab/atlas",
+        "fetch lab/atlas",
+        "fetch lab/atlas none",
+        "lock lab/atlas -o {top}/lock",
+        "find lab/none",
+        "find lab/atlas none",
+    ],
+)
+def test_names_do_not_tell_a_terminal_what_to_do(verb: str, evil: Path, run: Any) -> None:
+    words = [word.format(base=evil, top=evil.parents[1]) for word in verb.split(" ")]
+    _, out, err = run(*words)
+    assert HARMLESS in out + err
+    for letter in set(EVIL) - set("a[2Jb"):
+        assert letter not in out + err
+
+
+def test_json_keeps_names_as_they_are(evil: Path, run: Any) -> None:
+    _, out, _ = run("verify", "lab/atlas", "--json")
+    names = {check["path"] for check in json.loads(out)[0]["amiss"]}
+    assert {EVIL, f"gone{EVIL[:-1]}"} <= names
+
+
+def test_a_path_is_exact_for_programs_and_harmless_on_a_terminal(evil: Path, run: Any) -> None:
+    assert run("find", "lab/atlas")[1] == f"{evil}\n"
+    assert str(evil).replace(EVIL, HARMLESS) in on_a_terminal("find", "lab/atlas")
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8:strict"])
 @pytest.mark.parametrize("verb", ["list", "find łódź/é", "find łódź/none", "path", "doctor"])
 def test_a_stream_that_cannot_show_every_letter(

@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 
 import nibabel.environment
+import platformdirs
 import pytest
 
 from nibabel_data import get_home_dir, get_nipy_system_dir, get_nipy_user_dir
-from nibabel_data.environment import expand, system_dirs
+from nibabel_data.environment import cache_dir, expand, system_dirs
 
 
 def test_results_are_those_of_nibabel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,3 +52,21 @@ def test_windows_reads_the_suitable_and_the_classic_directory(
 def test_unknown_names_stay() -> None:
     assert expand("/a/$NO_SUCH_NAME/b") == "/a/$NO_SUCH_NAME/b"
     assert expand("~no_such_user_here/b") == "~no_such_user_here/b"
+
+
+def test_the_cache_follows_its_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        monkeypatch.setenv("NIBABEL_DATA_CACHE", "here")
+        assert cache_dir() == str(tmp_path / name / "here")
+        monkeypatch.setenv("LAB", name)
+        monkeypatch.setenv("NIBABEL_DATA_CACHE", "/lab/$LAB")
+        assert cache_dir() == os.path.abspath(f"/lab/{name}")
+        monkeypatch.setenv("NIBABEL_DATA_CACHE", str(tmp_path / name))
+        assert cache_dir() == cache_dir() == str(tmp_path / name)
+    monkeypatch.delenv("NIBABEL_DATA_CACHE")
+    for name in ("a", "b"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        expected = platformdirs.user_cache_dir("nibabel-data", appauthor=False)
+        assert cache_dir() == cache_dir() == expected

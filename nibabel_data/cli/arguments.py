@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-
-__all__ = ["EPILOG", "SPEC", "VERBS", "Verb", "add_verb"]
+__all__ = ["EPILOG", "SPEC", "VERBS", "Verb", "add_verb", "declare"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
+    from typing import Any
 
 EPILOG = "Exit status: 0 done, 1 the answer is no, 2 wrong usage."
 SPEC = "a package and, if wanted, its versions: nipy/templates or 'nipy/templates>=0.3'"
@@ -36,9 +36,13 @@ class Verb:
 
 
 def add_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser], verb: Verb) -> None:
-    """Declare a verb; those that read take ``--json``."""
+    """Add a verb to the parser of the command line."""
     text = f"{verb.help[0].upper()}{verb.help[1:]}."
-    parser = verbs.add_parser(verb.name, help=verb.help, description=text, epilog=EPILOG)
+    declare(verbs.add_parser(verb.name, help=verb.help, description=text, epilog=EPILOG), verb)
+
+
+def declare(parser: Any, verb: Verb) -> None:
+    """Declare what a verb takes, to argparse or to `plain.Plain`; those that read: ``--json``."""
     if verb.json:
         parser.add_argument("--json", action="store_true", help="print JSON, for machines")
     if verb.add is not None:

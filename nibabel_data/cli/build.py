@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..package.build import build as build_package
+from .output import as_is
 
 __all__ = ["build"]
 
@@ -18,5 +19,5 @@ def build(arguments: argparse.Namespace) -> int:
         wheel=both or arguments.wheel,
         sdist=both or arguments.sdist,
     ):
-        print(path)
+        print(as_is(path))
     return 0

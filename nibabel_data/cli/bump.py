@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..package.bump import bump as bump_version
+from .output import shown
 
 __all__ = ["bump"]
 
@@ -14,5 +15,5 @@ def bump(arguments: argparse.Namespace) -> int:
     done = bump_version(arguments.directory, arguments.part)
     print(f"{done.old} -> {done.new}")
     for file in done.files:
-        print(f"    {file}")
+        print(f"    {shown(file)}")
     return 0

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 
 from ..package.check import Problem, check_package
-from .output import paint, print_json
+from .output import paint, print_json, shown
 
 __all__ = ["check"]
 
@@ -17,7 +17,7 @@ def check(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json([asdict(problem) for problem in problems])
     elif not problems:
-        print(f"{paint('ok', 'green')}: {arguments.directory}")
+        print(f"{paint('ok', 'green')}: {shown(arguments.directory)}")
     else:
         for problem in problems:
             _print(problem)
@@ -27,4 +27,4 @@ def check(arguments: argparse.Namespace) -> int:
 def _print(problem: Problem) -> None:
     kind = paint("problem", "red") if problem.serious else paint("note", "yellow")
     path = problem.path if problem.path.isprintable() else ascii(problem.path)
-    print(f"{kind}: {path}: {problem.problem}\n    {problem.mend}")
+    print(f"{kind}: {path}: {shown(problem.problem)}\n    {shown(problem.mend)}")

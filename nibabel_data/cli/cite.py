@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 
 from ..citation import citations
-from .output import print_json
+from .output import as_is, print_json, shown
 
 __all__ = ["cite"]
 
@@ -19,9 +19,9 @@ def cite(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json([asdict(citation) for citation in found])
         return 0 if cited == found else 1
-    print(*(citation.text for citation in cited), sep="\n\n", end="\n" if cited else "")
+    print(*(as_is(citation.text) for citation in cited), sep="\n\n", end="\n" if cited else "")
     sys.stdout.flush()
     for citation in found:
         if citation.problem:
-            print(f"nibabel-data: {citation.problem}", file=sys.stderr)
+            print(f"nibabel-data: {shown(citation.problem)}", file=sys.stderr)
     return 0 if cited == found else 1

@@ -9,7 +9,7 @@ import argparse
 import sys
 from typing import Any
 
-from .main import parser
+from .commandline import parser
 
 __all__ = ["completion"]
 

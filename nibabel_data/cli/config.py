@@ -8,6 +8,7 @@ import sys
 
 from ..configfile import add_data_path
 from ..datasource import CONFIG
+from .output import shown
 
 __all__ = ["config"]
 
@@ -19,12 +20,12 @@ def config(arguments: argparse.Namespace) -> int:
         destdir = os.environ.get("DESTDIR")
     change = add_data_path(arguments.path, system=arguments.system, destdir=destdir)
     done = "added to" if change.written else "is already in"
-    print(f"{change.path} {done} {change.file}", flush=True)
+    print(shown(f"{change.path} {done} {change.file}"), flush=True)
     note = ""
     if os.path.exists(os.path.join(change.path, CONFIG)):
         note = f"{change.path} is a package itself; name the directory above its project"
     elif not destdir and not os.path.isdir(change.path):
         note = f"{change.path} does not exist yet; it is searched from when it does"
     if note:
-        print(f"nibabel-data: note: {note}", file=sys.stderr)
+        print(f"nibabel-data: note: {shown(note)}", file=sys.stderr)
     return 0

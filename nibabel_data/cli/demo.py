@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import DataError
 from ..explanation import explain
 from ..locate import make_datasource
-from .output import paint
+from .output import paint, shown
 
 __all__ = ["demo"]
 
@@ -126,4 +126,4 @@ def _step(text: str) -> None:
 
 
 def _indented(text: str, by: str = "    ") -> str:
-    return "\n".join(by + line if line else "" for line in text.split("\n"))
+    return "\n".join(by + line if line else "" for line in shown(text).split("\n"))

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from ..locate import make_datasource
 from ..package.fetch import Fetched, fetch_package
-from .output import print_json
+from .output import as_is, print_json, shown
 from .progress import byte_bar
 
 __all__ = ["fetch"]
@@ -29,14 +29,18 @@ def fetch(arguments: argparse.Namespace) -> int:
         print_json([asdict(result) for result in results])
     else:
         _print(results, package.base_path)
-    return 1 if any(result.problem for result in results) else 0
+    return 1 if any(result.state == "failed" for result in results) else 0
 
 
 def _print(results: list[Fetched], base: str) -> None:
     for result in results:
         if result.place:
-            print(result.place)
-        else:
-            print(f"nibabel-data: {result.problem}", file=sys.stderr)
+            print(as_is(result.place))
+        if result.state == "mended":
+            sys.stdout.flush()
+            note = f"{result.problem}: it was fetched again"
+            print(f"nibabel-data: note: {shown(note)}", file=sys.stderr)
+        elif not result.place:
+            print(f"nibabel-data: {shown(result.problem)}", file=sys.stderr)
     if not results:
-        print(f"nothing to fetch: {base} has no registry.txt", file=sys.stderr)
+        print(f"nothing to fetch: {shown(base)} has no registry.txt", file=sys.stderr)

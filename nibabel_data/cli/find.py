@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-
 from ..locate import make_datasource
+from .output import as_is, print_json
 
 __all__ = ["find"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 
 def find(arguments: argparse.Namespace) -> int:
@@ -16,8 +19,6 @@ def find(arguments: argparse.Namespace) -> int:
     if arguments.parts:
         package.path(*arguments.parts, must_exist=True)
     if arguments.json:
-        from .output import print_json
-
         print_json(
             {
                 "path": filename,
@@ -27,5 +28,5 @@ def find(arguments: argparse.Namespace) -> int:
             }
         )
     else:
-        print(filename)
+        print(as_is(filename))
     return 0

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from dataclasses import asdict
 
 from ..package.install import install_root
-from ..package.lock import Wanted, compare, read_lock, read_wanted, write_lock
+from ..package.lock import Locked, Wanted, compare, read_lock, read_wanted, write_lock
 from ..package.lock import lock as lock_packages
-from ..package.lock import sync as sync_packages
-from .output import print_differences, print_json
-from .progress import byte_bar
+from ..package.sync import sync as sync_packages
+from .output import print_differences, print_json, shown
+from .progress import byte_bar, say
 
 __all__ = ["lock", "sync"]
 
 
 def lock(arguments: argparse.Namespace) -> int:
     """Write the lock file, and say what is in it."""
-    wanted = [Wanted(spec) for spec in arguments.specs] or read_wanted(arguments.pyproject)
+    wanted = [Wanted(spec) for spec in arguments.specs]
+    if not wanted:
+        wanted = read_wanted(arguments.pyproject, arguments.output)
     locked = lock_packages(wanted)
     write_lock(locked, arguments.output)
     if arguments.json:
         print_json([asdict(one) for one in locked])
         return 0
     for one in locked:
-        print(f"{one.name} {one.version} {one.tree[:23]}")
-    print(f"{len(locked)} packages locked in {arguments.output}")
+        print(shown(f"{one.name} {one.version} {one.tree[:23]}"))
+    print(f"{len(locked)} packages locked in {shown(arguments.output)}")
     return 0
 
 
@@ -35,13 +39,21 @@ def sync(arguments: argparse.Namespace) -> int:
         differences = compare(read_lock(arguments.lock))
         print_differences(differences, as_json=arguments.json)
         return 1 if differences else 0
+    if os.environ.get("DESTDIR"):
+        note = "DESTDIR is set, but not used: sync installs where data are found"
+        print(f"nibabel-data: note: {shown(note)}", file=sys.stderr)
     root = install_root(root=arguments.root, prefix=arguments.prefix)
+
+    def tell(one: Locked) -> None:
+        if not arguments.json:
+            say(f"{one.name} {one.version} installed in {root}")
+
     with byte_bar("sync") as progress:
-        done = sync_packages(arguments.lock, root=root, source=arguments.source, progress=progress)
+        results = sync_packages(
+            arguments.lock, root=root, source=arguments.source, progress=progress, done=tell
+        )
     if arguments.json:
-        print_json([asdict(one) for one in done])
+        print_json([asdict(one) for one in results])
         return 0
-    for one in done:
-        print(f"{one.name} {one.version} installed in {root}")
-    print(f"everything is as {arguments.lock} says")
+    print(f"everything is as {shown(arguments.lock)} says")
     return 0

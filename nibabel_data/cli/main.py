@@ -1,4 +1,4 @@
-"""The verbs of the command, and the way in.
+"""The way into the command.
 
 What a verb does is in the module that its declaration names, imported when the verb is used, so
 that finding one path in a script does not wait for what the others need.
@@ -6,52 +6,20 @@ that finding one path in a script does not wait for what the others need.
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import sys
 import warnings
 
 from ..errors import DataError, DataWarning, DefinitionError
-from . import arguments, package_arguments
+from .commandline import VERBS, read_words
+from .output import shown
 
-__all__ = ["main", "parser"]
+__all__ = ["main"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_WINGS = (arguments.VERBS, package_arguments.VERBS)
-
-
-def parser(only: str | None = None) -> argparse.ArgumentParser:
-    """Return the parser of the command line.
-
-    Parameters
-    ----------
-    only : str, optional
-        The one verb that will be parsed: leaving out the others saves what declaring them takes.
-    """
-    top = argparse.ArgumentParser(
-        prog="nibabel-data",
-        description="Find, check and show the data that neuroscience code needs.",
-        epilog=arguments.EPILOG,
-    )
-    top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for wing in _WINGS:
-        for verb in wing:
-            if only in (None, verb.name):
-                arguments.add_verb(verbs, verb)
-    return top
-
-
-class _Version(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *args: object) -> None:
-        from .. import __version__
-
-        print(f"nibabel-data {__version__}")
-        parser.exit()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,9 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done, 1 the answer is no, 2 wrong usage (argparse exits with it by itself).
     """
     words = sys.argv[1:] if argv is None else list(argv)
-    known = {verb.name: verb for wing in _WINGS for verb in wing}
-    chosen = parser(words[0] if words and words[0] in known else None).parse_args(words)
-    module, function = known[chosen.verb].module, known[chosen.verb].function
+    chosen = read_words(words)
+    module, function = VERBS[chosen.verb].module, VERBS[chosen.verb].function
     _make_streams_safe()
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
@@ -86,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         except OSError as error:
-            print(f"nibabel-data: {error}", file=sys.stderr)
+            print(f"nibabel-data: {shown(error)}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             return 130
@@ -106,13 +73,18 @@ def _make_streams_safe() -> None:
 
 def _tell(error: DataError, *, as_json: bool) -> None:
     sys.stdout.flush()
-    print(f"nibabel-data: {error}", file=sys.stderr)
+    print(f"nibabel-data: {shown(error)}", file=sys.stderr)
     if as_json:
         from .output import print_json
 
         explained = None if error.explanation is None else error.explanation.to_dict()
-        print_json({"error": str(error), "explanation": explained})
+        told: dict[str, object] = {"error": str(error), "explanation": explained}
+        if error.results:
+            from dataclasses import asdict
+
+            told["results"] = [asdict(one) for one in error.results]
+        print_json(told)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"nibabel-data: warning: {message}", file=sys.stderr)
+    print(f"nibabel-data: warning: {shown(message)}", file=sys.stderr)

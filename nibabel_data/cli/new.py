@@ -6,6 +6,7 @@ import argparse
 
 from ..package.layout import find_layout
 from ..package.new import new_package
+from .output import shown
 
 __all__ = ["new"]
 
@@ -18,6 +19,6 @@ def new(arguments: argparse.Namespace) -> int:
         license=arguments.license,
         author=arguments.author,
     )
-    print(f"made {made}")
-    print(f"put the data into {find_layout(made).package}, then: nibabel-data check {made}")
+    print(f"made {shown(made)}")
+    print(shown(f"put the data into {find_layout(made).package}, then: nibabel-data check {made}"))
     return 0

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
 
-from ..table import aligned
+from ..table import aligned, printable
 
+__all__ = [
+    "as_is",
+    "coloured",
+    "paint",
+    "print_differences",
+    "print_json",
+    "print_table",
+    "shown",
+]
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..package.lock import Difference
+    from collections.abc import Sequence
+    from typing import Any
 
-__all__ = ["coloured", "paint", "print_differences", "print_json", "print_table"]
+    from ..package.lock import Difference
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
@@ -39,6 +47,26 @@ def paint(text: str, colour: str) -> str:
     return f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
 
 
+def shown(text: object) -> str:
+    r"""Return a text of several lines without what would move the cursor or turn the letters round.
+
+    Names of files and what manifests say may hold anything, and must not tell a terminal what to
+    do.  JSON keeps them as they are.
+
+    Examples
+    --------
+    >>> print(shown('a\x1b[2J\nb'))
+    a\x1b[2J
+    b
+    """
+    return "\n".join(map(printable, str(text).split("\n")))
+
+
+def as_is(text: object) -> str:
+    """Return a text as it is, for another program; on a terminal as `shown` gives it."""
+    return shown(text) if sys.stdout.isatty() else str(text)
+
+
 def print_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], colours: Sequence[str] = ()
 ) -> None:
@@ -51,14 +79,19 @@ def print_table(
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
+    import json
+
     print(json.dumps(value, indent=2))
 
 
 def print_differences(differences: Sequence[Difference], *, as_json: bool) -> None:
     """Print how what is on the search path differs from a lock."""
     if as_json:
+        from dataclasses import asdict
+
         print_json([asdict(difference) for difference in differences])
         return
     for difference in differences:
         one = difference.locked
-        print(f"{paint('differs', 'red')}: {one.name} {one.version}: {difference.problem}")
+        text = shown(f"{one.name} {one.version}: {difference.problem}")
+        print(f"{paint('differs', 'red')}: {text}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-
 from .arguments import SPEC, Verb
 
 __all__ = ["VERBS"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 DIRECTORY = "a distribution directory, or the package's own"
 
@@ -46,26 +48,31 @@ def _sync(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="source", metavar="SOURCE", help="a directory or a bundle to install from"
     )
-    parser.add_argument("--prefix", metavar="DIR", help="install below DIR/share/nipy")
-    parser.add_argument("--root", metavar="DIR", help="install below DIR")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--prefix", metavar="DIR", help="install below DIR/share/nipy")
+    place.add_argument("--root", metavar="DIR", help="install below DIR")
 
 
 def _install(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="a directory, .zip, .tar.*, wheel, sdist")
-    parser.add_argument("--user", action="store_true", help="for this user (this is the default)")
-    parser.add_argument("--prefix", metavar="DIR", help="below DIR/share/nipy")
-    parser.add_argument(
-        "--system", action="store_true", help="for all users, below /usr/local unless --prefix"
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--user", action="store_true", help="for this user (this is the default)")
+    place.add_argument("--prefix", metavar="DIR", help="below DIR/share/nipy")
+    place.add_argument(
+        "--system", action="store_true", help="for all users, below /usr/local/share/nipy"
     )
-    parser.add_argument("--root", metavar="DIR", help="below DIR, readable by all")
+    place.add_argument("--root", metavar="DIR", help="below DIR, readable by all")
     parser.add_argument(
         "--destdir",
         metavar="DIR",
-        help="put DIR before the place, for distribution packagers (with --system the default is "
-        "the variable DESTDIR)",
+        help="put DIR before the place, for distribution packagers (with --prefix and --system the "
+        "default is the variable DESTDIR)",
     )
     parser.add_argument(
-        "--as", dest="relpath", metavar="RELPATH", help="where the package stands below the root"
+        "--as",
+        dest="relpath",
+        metavar="PROJECT/PACKAGE",
+        help="where the package stands below the root",
     )
     parser.add_argument("--link", action="store_true", help="use the directory in place")
     parser.add_argument(

@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
-__all__ = ["byte_bar"]
+from .output import shown
+
+__all__ = ["byte_bar", "say"]
 
 
 @contextmanager
@@ -22,3 +25,13 @@ def byte_bar(text: str) -> Iterator[Callable[[int], object] | None]:
         return
     with tqdm(unit="B", unit_scale=True, desc=text, leave=False) as bar:
         yield bar.update
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print a line at once, above a bar if there is one; to standard output by default."""
+    text = shown(text)
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is not None and sys.stderr.isatty():
+        tqdm.tqdm.write(text, file=file or sys.stdout)
+    else:
+        print(text, file=file, flush=True)

@@ -13,7 +13,7 @@ from .. import explanation
 from ..packages import Package, iter_packages
 from ..roots import Origin, Root
 from ..searchpath import search_path
-from .output import paint, print_json, print_table
+from .output import paint, print_json, print_table, shown
 
 if TYPE_CHECKING:
     from ..adapters.package import AdapterPackage, Place
@@ -100,8 +100,8 @@ def explain(arguments: argparse.Namespace) -> int:
         print_json(answer.to_dict())
     else:
         headline, _, rest = answer.text().partition("\n")
-        print(paint(headline, "red" if answer.found is None else "green"))
-        print(rest)
+        print(paint(shown(headline), "red" if answer.found is None else "green"))
+        print(shown(rest))
     return 1 if answer.found is None else 0
 
 
@@ -114,12 +114,12 @@ def require(arguments: argparse.Namespace) -> int:
         return 1 if missing else 0
     for answer in answers:
         if answer.found is None:
-            print(f"{paint('missing', 'red')}: {answer.definition}")
+            print(f"{paint('missing', 'red')}: {shown(answer.definition)}")
         else:
-            print(f"{paint('ok', 'green')}: {answer.headline()}")
+            print(f"{paint('ok', 'green')}: {shown(answer.headline())}")
     sys.stdout.flush()
     for answer in missing:
-        print(f"\n{answer.text()}", file=sys.stderr)
+        print(f"\n{shown(answer.text())}", file=sys.stderr)
     return 1 if missing else 0
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-from dataclasses import asdict
 
 from ..errors import DefinitionError
 from ..locate import make_datasource
-from ..package.verify import Verification, verify_directory
-from ..packages import iter_packages
-from .output import paint, print_differences, print_json
-from .progress import byte_bar
+from ..package.unchanged import is_unchanged
+from .output import paint, print_differences, print_json, shown
 
 __all__ = ["verify"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from ..package.verify import Verification
 
 SHOWN = 20
 """More files than these are counted."""
@@ -25,10 +27,33 @@ def verify(arguments: argparse.Namespace) -> int:
         return _verify_locked(arguments)
     if bool(arguments.specs) == arguments.all:
         raise DefinitionError("name the packages to verify, or all of them with --all")
-    if arguments.all:
-        places = [str(package.path) for package in iter_packages() if not package.problem]
-    else:
-        places = [make_datasource(spec).base_path for spec in arguments.specs]
+    places = _all_places() if arguments.all else _places(arguments.specs)
+    if not arguments.full and not arguments.json:
+        # Where nothing changed, what it takes to hash and to tell differences is not loaded.
+        known = [(place, found) for place in places if (found := is_unchanged(place)) is not None]
+        if len(known) == len(places):
+            for place, (against, checked, unfetched) in known:
+                _print_ok(place, checked, against, checked, unfetched)
+            return 0
+    return _verify(places, arguments)
+
+
+def _places(specs: list[str]) -> list[str]:
+    return [make_datasource(spec).base_path for spec in specs]
+
+
+def _all_places() -> list[str]:
+    from ..packages import iter_packages
+
+    return [str(package.path) for package in iter_packages() if not package.problem]
+
+
+def _verify(places: list[str], arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from ..package.verify import verify_directory
+    from .progress import byte_bar
+
     with byte_bar("verify") as progress:
         results = [
             verify_directory(place, full=arguments.full, jobs=arguments.jobs, progress=progress)
@@ -50,25 +75,35 @@ def _verify_locked(arguments: argparse.Namespace) -> int:
     differences = compare(locked, jobs=arguments.jobs)
     print_differences(differences, as_json=arguments.json)
     if not differences and not arguments.json:
-        print(f"{paint('ok', 'green')}: {len(locked)} packages are as {arguments.locked} says")
+        print(
+            f"{paint('ok', 'green')}: {len(locked)} packages are as {shown(arguments.locked)} says"
+        )
     return 1 if differences else 0
 
 
+def _print_ok(path: str, checked: int, against: str, known: int, unfetched: int) -> None:
+    unchanged = f", {known} unchanged since they were read" if known else ""
+    facts = f"{checked} files, by {shown(against)}{unchanged}{_not_fetched(unfetched)}"
+    print(f"{paint('ok', 'green')}: {shown(path)} ({facts})")
+
+
+def _not_fetched(count: int) -> str:
+    return f", {count} {'file' if count == 1 else 'files'} not fetched" if count else ""
+
+
 def _print(result: Verification) -> None:
-    if result.problem:
-        print(f"{paint('unknown', 'yellow')}: {result.path}\n    {result.problem}")
-        return
     if result.ok:
         known = result.checked - result.hashed
-        unchanged = f", {known} unchanged since they were read" if known else ""
-        print(
-            f"{paint('ok', 'green')}: {result.path} "
-            f"({result.checked} files, by {result.against}{unchanged})"
-        )
+        _print_ok(result.path, result.checked, result.against, known, result.not_fetched)
         return
-    print(f"{paint('amiss', 'red')}: {result.path} (by {result.against})")
+    path = shown(result.path)
+    if result.problem:
+        print(f"{paint('unknown', 'yellow')}: {path}\n    {shown(result.problem)}")
+    else:
+        facts = f"by {shown(result.against)}{_not_fetched(result.not_fetched)}"
+        print(f"{paint('amiss', 'red')}: {path} ({facts})")
     for check in result.amiss[:SHOWN]:
         detail = f": {check.detail}" if check.detail else ""
-        print(f"    {check.state:<10} {check.path.replace('/', os.sep)}{detail}")
+        print(f"    {check.state:<10} {shown(check.path.replace('/', os.sep) + detail)}")
     if len(result.amiss) > SHOWN:
         print(f"    and {len(result.amiss) - SHOWN} more (--json lists all)")

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from ..errors import DataError
+from .names import path_problem, shortened
 
 __all__ = ["ArchiveError", "Member", "check_name", "is_archive", "is_damage", "open_archive"]
 
@@ -28,9 +29,6 @@ SUFFIXES = (".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".ta
 BOMB_RATIO = 1000
 BOMB_SIZE = 1 << 30
 """More than a GiB that is a thousandth as long when packed is no data but an attack."""
-
-_RESERVED = {"CON", "PRN", "AUX", "NUL"}
-_RESERVED |= {f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10)}
 
 
 class ArchiveError(DataError):
@@ -95,14 +93,12 @@ def check_name(name: str) -> str:
         raise ArchiveError(f"member {name!r} leads out of the archive")
     if "\\" in name:
         raise ArchiveError(f"member {name!r} has a backslash, which leads out on Windows")
-    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
-        raise ArchiveError(f"member {name!r} has a control character in its name")
-    for part in parts:
-        if part.split(".")[0].rstrip().upper() in _RESERVED:
-            raise ArchiveError(f"member {name!r} has a name that Windows reserves")
     if not parts:
         raise ArchiveError(f"member {name!r} has no name")
-    return "/".join(parts)
+    normal = "/".join(parts)
+    if problem := path_problem(normal):
+        raise ArchiveError(f"member {shortened(name)!r} cannot be installed: {problem}")
+    return normal
 
 
 @contextmanager

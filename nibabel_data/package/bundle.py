@@ -1,23 +1,28 @@
 """A bundle: several packages in one zip, for a machine without a network.
 
 It is an ordinary zip of ``<project>/<package>/...``, each package with its manifest, so that any
-unzip can open it; `nibabel_data.package.install.install` checks every hash.
+unzip can open it; `nibabel_data.package.install.install` checks every hash.  What was fetched for a
+thin package goes with it, also from the overlay; in the bundle it stands in the package.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import zipfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from os.path import join as pjoin
 from pathlib import Path
+from typing import IO
 
-from ..errors import DataError
+from ..definition import split_spec
+from ..errors import DataError, DefinitionError
+from .held import Held, held_files
 from .install import Progress
 from .manifest import MANIFEST, manifest_text, package_files, read_manifest
-from .registry import promised
+from .registry import read_registry
+from .staging import staging_directory
 
 __all__ = ["bundle"]
 
@@ -39,7 +44,8 @@ def bundle(
     Parameters
     ----------
     packages : iterable of (str, str or os.PathLike)
-        For each its path below a root, with forward slashes, and its directory.
+        For each its path below a root, with forward slashes, and its directory.  One that is named
+        twice is written once.
     destination : str or os.PathLike
         The zip; one that is there is replaced when the new one is whole.
     progress : callable, optional
@@ -52,59 +58,133 @@ def bundle(
 
     Raises
     ------
+    DefinitionError
+        If no package is named, or one by what is no path below a root.
     DataError
-        If a file cannot be read, or its content is not here; nothing is written then.
+        If a file cannot be read, is damaged, or its content is not here; nothing is written then.
     """
     target = os.path.abspath(os.fspath(destination))
-    staged = f"{target}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    chosen = _chosen(packages)
     try:
-        with zipfile.ZipFile(staged, "x", allowZip64=True) as archive:
-            for relpath, directory in sorted(packages):
-                _add(archive, relpath, os.fspath(directory), progress)
-        os.replace(staged, target)
+        # Its directory is removed by the next run if this one is killed.
+        with staging_directory(target) as staged:
+            made = pjoin(staged, "bundle.zip")
+            with zipfile.ZipFile(made, "x", allowZip64=True) as archive:
+                for relpath, directory in sorted(chosen.items()):
+                    _add(archive, relpath, directory, progress)
+            os.replace(made, target)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DataError(f"cannot write {target}: {reason}") from error
-    finally:
-        if os.path.exists(staged):
-            os.unlink(staged)
+        raise DataError(f"cannot write {target}: {_reason(error)}") from error
     return Path(target)
 
 
-def _add(
-    archive: zipfile.ZipFile,
-    relpath: str,
-    directory: str,
-    progress: Progress | None,
-) -> None:
-    listed = read_manifest(directory)
-    states = {path: state for path, state, _ in package_files(directory)}
-    fetched = {path for path in promised(directory) if states.get(path) == "file"}
-    own = set(listed) if listed is not None else states.keys() - fetched
-    names = sorted(own | fetched)
-    for path in names:
-        if states.get(path) != "file":
-            state = states.get(path, "missing")
-            raise DataError(f"{pjoin(directory, path)} is {state}: it cannot go into a bundle")
+def _chosen(packages: Iterable[tuple[str, str | os.PathLike[str]]]) -> dict[str, str]:
+    """Return directory by path below a root, each package once."""
+    chosen: dict[str, str] = {}
+    for name, package in packages:
+        relpath, specifier = split_spec(name)
+        relpath = "/".join(part for part in relpath.split("/") if part not in ("", "."))
+        if specifier or relpath.count("/") != 1:
+            raise DefinitionError(f"{name!r} is not the path of a package: <project>/<package>")
+        directory = os.fspath(package)
+        other = chosen.setdefault(relpath, directory)
+        if os.path.realpath(other) != os.path.realpath(directory):
+            raise DefinitionError(
+                f"{relpath} can stand in a bundle only once, but two are named: "
+                f"{other} and {directory}"
+            )
+    if not chosen:
+        raise DefinitionError("no package for the bundle: name at least one")
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A file that goes into a bundle: where it lies, and what its hashes have to be."""
+
+    path: str
+    place: str
+    own: bool
+    """Whether the package carries it, so that its manifest names it."""
+
+    sha256: str | None
+    """What the manifest says; None if there is none."""
+
+    held: Held | None
+    """What the registry says, if it promises the file."""
+
+
+def _add(archive: zipfile.ZipFile, relpath: str, base: str, progress: Progress | None) -> None:
     hashes = {}
-    for path in names:
-        info = _info(f"{relpath}/{path}")
-        if path.lower().endswith(_PACKED):
-            info.compress_type = zipfile.ZIP_STORED
-        place = pjoin(directory, *path.split("/"))
-        info.file_size = os.path.getsize(place)
-        digest = hashlib.sha256()
-        with open(place, "rb") as source, archive.open(info, "w") as out:
-            while piece := source.read(1 << 20):
-                digest.update(piece)
-                out.write(piece)
-        if path in own:
-            hashes[path] = digest.hexdigest()
-        if listed is not None and path in own and hashes[path] != listed[path]:
-            raise DataError(f"{place} is not what its {MANIFEST} says: nibabel-data verify")
+    for member in _members(base):
+        sha256 = _write(archive, f"{relpath}/{member.path}", member)
+        if member.own:
+            hashes[member.path] = sha256
         if progress is not None:
-            progress(info.file_size)
+            progress(archive.infolist()[-1].file_size)
     archive.writestr(_info(f"{relpath}/{MANIFEST}"), manifest_text(hashes))
+
+
+def _members(base: str) -> list[_Member]:
+    """Return what goes into a bundle of a package, sorted."""
+    listed, registry, files = read_manifest(base), read_registry(base), package_files(base)
+    states = {path: state for path, state, _ in files}
+    held = {} if registry is None else held_files(registry, files)
+    promised = set() if registry is None else registry.entries.keys()
+    own = listed.keys() if listed is not None else states.keys() - promised
+    members = []
+    for path in sorted(own | held.keys()):
+        place = pjoin(base, *path.split("/"))
+        if path in own and states.get(path) != "file":
+            state = states.get(path, "missing")
+            raise DataError(f"{place} is {state}: it cannot go into a bundle")
+        one = held.get(path)
+        place = place if one is None else one.place
+        sha256 = None if listed is None else listed.get(path)
+        members.append(_Member(path, place, path in own, sha256, one))
+    return members
+
+
+def _write(archive: zipfile.ZipFile, name: str, member: _Member) -> str:
+    """Copy a file into the zip, comparing what is copied; return its SHA-256."""
+    info = _info(name)
+    if name.lower().endswith(_PACKED):
+        info.compress_type = zipfile.ZIP_STORED
+    algorithm = "sha256" if member.held is None else member.held.entry.algorithm
+    sha256 = hashlib.sha256()
+    digest = sha256 if algorithm == "sha256" else hashlib.new(algorithm, usedforsecurity=False)
+    with _opened(member.place) as source:
+        info.file_size = os.fstat(source.fileno()).st_size
+        with archive.open(info, "w") as out:
+            while piece := _piece(source, member.place):
+                sha256.update(piece)
+                if digest is not sha256:
+                    digest.update(piece)
+                out.write(piece)
+    if member.sha256 not in (None, sha256.hexdigest()):
+        raise DataError(f"{member.place} is not what its {MANIFEST} says: nibabel-data verify")
+    damage = "" if member.held is None else member.held.difference(digest.hexdigest())
+    if member.held is not None and damage:
+        raise DataError(f"{damage}; get it again:\n\n    {member.held.mend}")
+    return sha256.hexdigest()
+
+
+def _opened(place: str) -> IO[bytes]:
+    try:
+        return open(place, "rb")
+    except OSError as error:
+        raise DataError(f"cannot read {place}: {_reason(error)}") from error
+
+
+def _piece(source: IO[bytes], place: str) -> bytes:
+    try:
+        return source.read(1 << 20)
+    except OSError as error:
+        raise DataError(f"cannot read {place}: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _info(name: str) -> zipfile.ZipInfo:

@@ -6,7 +6,6 @@ downloads that broke off, what is known of verified files, and locks.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -21,6 +20,7 @@ from ..files import walk_files
 from ..packages import iter_packages
 from .overlay import overlay_dir
 from .registry import read_registry
+from .unchanged import recorded_base
 
 __all__ = ["CacheEntry", "cache_entries", "prune"]
 
@@ -127,9 +127,7 @@ def _downloads() -> Iterator[CacheEntry]:
 
 def _verified() -> Iterator[CacheEntry]:
     for _, path in _listed("verified"):
-        base = ""
-        with suppress(OSError, ValueError, AttributeError), open(path, encoding="utf-8") as file:
-            base = str(json.load(file).get("base", ""))
+        base = recorded_base(path)
         in_use = os.path.isdir(base) or _is_busy(path)
         yield CacheEntry("verified", path, _size(path), base, in_use)
 

@@ -7,18 +7,20 @@ import posixpath
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from os.path import join as pjoin
 from typing import Any
 
 from ..about import citation, licence
-from ..datasource import CONFIG, VersionedDatasource
+from ..datasource import CONFIG, VersionedDatasource, names_registry
 from ..errors import ConfigError, DataError
 from ..files import annex_command, content_state
 from .images import image_problem
 from .layout import Layout, build_backend, find_layout, read_pyproject, table
-from .manifest import LEFT_OUT, MANIFEST, read_manifest
+from .manifest import LEFT_OUT, MANIFEST, hash_file, read_manifest
 from .names import LONGEST_PATH, name_problem, twins
+from .registry import REGISTRY, Registry, read_registry, urls_of
 
 __all__ = ["Problem", "check_package"]
 
@@ -85,7 +87,8 @@ def check_package(directory: str | os.PathLike[str]) -> list[Problem]:
     below = [
         *_config(layout),
         *_contents(layout.package, entries),
-        *_names(entries),
+        *_registry(layout.package, entries),
+        *_names([*entries, *_unfetched(layout.package, entries)]),
         *_described(layout, entries),
         *_manifest(layout, entries),
     ]
@@ -202,6 +205,63 @@ def _stays_inside(base: str, link: str) -> bool:
     if ".git" in parts and "annex" in parts and "objects" in parts:
         return True
     return real.startswith(os.path.realpath(base).rstrip(os.sep) + os.sep)
+
+
+def _registry(base: str, entries: list[_Entry]) -> Iterator[Problem]:
+    """Say what is wrong with what a thin package promises."""
+    try:
+        registry = read_registry(base)
+    except ConfigError as error:
+        line = "" if error.line is None else f"line {error.line}: "
+        yield Problem(REGISTRY, line + error.problem, "correct it: PATH HASH [URL...]")
+        return
+    if registry is None or not registry.entries:
+        return
+    if not names_registry(_text(pjoin(base, CONFIG))):
+        problem = f"does not name {REGISTRY}: what is fetched into a user's cache is not found"
+        yield Problem(CONFIG, problem, f"add to [DEFAULT] the line 'registry = {REGISTRY}'")
+    homeless = next((entry for entry in registry.entries.values() if not entry.urls), None)
+    if homeless is not None:
+        try:
+            urls_of(registry, homeless)
+        except ConfigError as error:
+            path = os.path.basename(error.path)
+            line = "" if error.line is None else f"line {error.line}: "
+            mend = f"add to [DEFAULT] of {CONFIG} a line 'url = https://...', or a URL to the line"
+            yield Problem(path, line + error.problem, mend)
+    for entry in entries:
+        if entry.path in registry.entries and not entry.is_directory:
+            difference = _difference(registry, entry)
+            if difference:
+                mend = f"replace it by what was promised, or correct the line of {REGISTRY}"
+                yield Problem(entry.path, difference, mend)
+
+
+def _text(config: str) -> str:
+    try:
+        with open(config, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:  # which `_config` tells
+        return ""
+
+
+def _difference(registry: Registry, entry: _Entry) -> str:
+    """Return how a file that is here differs from what was promised; empty if it does not."""
+    try:
+        promise = registry.entries[entry.path]
+        return promise.difference("it", hash_file(entry.place, promise.algorithm))
+    except OSError:  # which `_content` tells
+        return ""
+
+
+def _unfetched(base: str, entries: list[_Entry]) -> Iterator[_Entry]:
+    """Yield the promised files that are not here, which have names like any other."""
+    here = {entry.path for entry in entries}
+    with suppress(ConfigError):  # which `_registry` tells
+        registry = read_registry(base)
+        for path in () if registry is None else registry.entries:
+            if path not in here:
+                yield _Entry(path, "")
 
 
 def _names(entries: list[_Entry]) -> Iterator[Problem]:

@@ -1,38 +1,36 @@
 """Fetching the files that a *thin* package does not carry, when they are asked for.
 
 A file becomes visible by one rename, after its hash was checked: so that it is there is proof
-enough, and it is never hashed again.
+enough for `fetch_file`, which never hashes it again.  `fetch_package` does, unless it has not
+changed since it last was, and fetches again what has been damaged.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from os.path import join as pjoin
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..datasource import Datasource
-from ..environment import cache_dir
 from ..errors import DataError, MissingFileError
 from .download import Progress, download
 from .overlay import fetch_command, not_fetched, overlay_dir, package_path
-from .partial import Partial, being_written, is_read_only, open_partial
+from .partial import Partial, is_read_only, open_partial, turn
 from .registry import Entry, Registry, read_registry, urls_of
 from .transport import TransferError, Transport, is_local
+
+if TYPE_CHECKING:
+    from .stamps import Stamps
 
 __all__ = ["Fetched", "fetch_file", "fetch_package", "is_offline"]
 
 OFFLINE = "NIBABEL_DATA_OFFLINE"
-
-_STALLED = 120.0
-"""Seconds; a process that has written nothing for so long is not waited for."""
-
-_LOOK = 2.0
-"""Seconds between looking whether it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +42,12 @@ class Fetched:
     path : str
         The file in the package, with forward slashes.
     state : str
-        ``present`` (it was there already), ``fetched``, or ``failed``.
+        ``present`` (it was there already), ``fetched``, ``mended`` (it was damaged, and was
+        fetched again), or ``failed``.
     place : str
         Where it is; empty if it is not.
     problem : str
-        Why it could not be had; empty if it could.
+        Why it could not be had; empty if it could.  Of a mended one, how it was damaged.
     """
 
     path: str
@@ -129,6 +128,9 @@ def fetch_package(
 ) -> list[Fetched]:
     """Fetch several files of a package; one that cannot be had does not stop the others.
 
+    Files that are here are compared with their hashes, unless they have not changed since they
+    last were, and damaged ones are fetched again.
+
     Parameters
     ----------
     base : str or os.PathLike
@@ -154,6 +156,8 @@ def fetch_package(
     DataError
         If the registry is malformed.
     """
+    from .stamps import Stamps  # what Datasource.fetch does not wait for
+
     base = os.fspath(base)
     registry = read_registry(base)
     entries: dict[str, Entry] = {} if registry is None else dict(registry.entries)
@@ -167,14 +171,19 @@ def fetch_package(
             if not os.path.isfile(place):
                 raise _missing(Datasource(base), pattern)
             wanted[package_path(base, place)] = None  # not the registry's, but there
-    fetch = None if registry is None else _Fetch(registry, offline, progress)
+    stamps = Stamps(base)
+    stamps.known("", None)  # reads what is known here, not in several threads at once
+    fetch = None if registry is None else _Fetch(registry, offline, progress, stamps)
     results = [
         Fetched(path, "present", pjoin(base, *path.split("/")))
         for path, entry in wanted.items()
         if entry is None
     ]
     if fetch is not None:
-        results += fetch.many([entry for entry in wanted.values() if entry is not None], jobs)
+        done = fetch.many([entry for entry in wanted.values() if entry is not None], jobs)
+        results += done
+        if any(result.state == "present" for result in done):
+            stamps.save()
     return sorted(results, key=lambda result: result.path)
 
 
@@ -202,12 +211,19 @@ def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 class _Fetch:
-    """Fetches files of one package."""
+    """Fetches files of one package; with `stamps`, those that are damaged again."""
 
-    __slots__ = ("_offline", "_progress", "_registry", "_stop")
+    __slots__ = ("_offline", "_progress", "_registry", "_stamps", "_stop")
 
-    def __init__(self, registry: Registry, offline: bool | None, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        offline: bool | None,
+        progress: Progress | None,
+        stamps: Stamps | None = None,
+    ) -> None:
         self._registry = registry
+        self._stamps = stamps
         self._offline = is_offline(offline)
         self._progress = progress
         self._stop = threading.Event()
@@ -253,32 +269,52 @@ class _Fetch:
 
     def _try(self, entry: Entry, transport: Transport) -> Fetched:
         try:
-            place, state = self.one(entry, transport)
+            damage = self._damage(entry)
+            place, state = self.one(entry, transport, damage)
         except DataError as error:
             return Fetched(entry.path, "failed", problem=str(error))
-        return Fetched(entry.path, state, place)
+        return Fetched(entry.path, state, place, damage if state == "mended" else "")
 
-    def one(self, entry: Entry, transport: Transport) -> tuple[str, str]:
-        """Return where a file is, and whether it was ``present`` or is ``fetched`` now."""
+    def one(self, entry: Entry, transport: Transport, damage: str = "") -> tuple[str, str]:
+        """Return where a file is, and its state as `Fetched` has it.
+
+        With `damage`, how the one that is here differs from what it should be, it is replaced.
+        """
         here = self._here(entry)
-        if here is not None:
+        if here is not None and not damage:
             return here, "present"
         urls = urls_of(self._registry, entry)
         if self._offline:
             urls = tuple(filter(is_local, urls))
         if not urls:
             base = self._registry.base
+            what = damage or f"{entry.path!r} of the package at {base} is not here"
+            again = " again" if damage else ""
             raise MissingFileError(
-                f"{entry.path!r} of the package at {base} is not here, and {OFFLINE} or --offline "
-                "forbids to fetch it; where there is a network, run\n\n"
-                f"    {fetch_command(base, entry.path)}"
+                f"{what}, and {OFFLINE} or --offline forbids to fetch it{again}; where there is a "
+                f"network, run\n\n    {fetch_command(base, entry.path)}"
             )
         folders = (self._registry.base, overlay_dir(self._registry))
-        with _turn(entry.digest, folders):
+        with turn(entry.digest, folders):
             here = self._here(entry)
-            if here is not None:
-                return here, "fetched"  # by another process, while this one waited
-            return self._download(entry, urls, transport), "fetched"
+            done = "mended" if damage else "fetched"
+            if here is not None and not (damage and self._damage(entry)):
+                return here, done  # by another process, while this one waited
+            return self._download(entry, urls, transport, here), done
+
+    def _damage(self, entry: Entry) -> str:
+        """Return how the file that is here differs from what was promised, if that is asked."""
+        here = self._here(entry)
+        if here is None or self._stamps is None:
+            return ""
+        from .held import Held
+
+        try:
+            return Held(self._registry.base, entry, here, os.stat(here)).damage(self._stamps)
+        except FileNotFoundError:  # it went away
+            return ""
+        except OSError as error:
+            raise DataError(f"cannot read {here}: {_reason(error)}") from error
 
     def _places(self, entry: Entry) -> tuple[tuple[str, str], tuple[str, str]]:
         """Return the two places of a file as (directory for partials, file)."""
@@ -290,8 +326,11 @@ class _Fetch:
         places = self._places(entry)
         return next((place for _, place in places if os.path.isfile(place)), None)
 
-    def _download(self, entry: Entry, urls: Sequence[str], transport: Transport) -> str:
-        partial, target = self._open(entry)
+    def _download(
+        self, entry: Entry, urls: Sequence[str], transport: Transport, here: str | None
+    ) -> str:
+        """Return where the file is then: at `here` if one is there to be replaced."""
+        partial, target = self._open(entry) if here is None else self._open_again(entry, here)
         try:
             download(urls, partial, transport, progress=self._progress, stop=self._stop)
             partial.finish(target)
@@ -329,6 +368,24 @@ class _Fetch:
                 "name a directory that can be written in NIBABEL_DATA_CACHE"
             ) from error
 
+    def _open_again(self, entry: Entry, here: str) -> tuple[Partial, str]:
+        """Return a partial that can replace a damaged file."""
+        if os.path.islink(here):
+            raise DataError(
+                f"{here} is damaged, and is a link to {os.path.realpath(here)}, which is not "
+                "replaced; remove the link, then fetch it"
+            )
+        folder = next(folder for folder, place in self._places(entry) if place == here)
+        try:
+            if not _is_writable(os.path.dirname(here)):
+                raise PermissionError(errno.EACCES, "permission denied")
+            return open_partial(folder, entry.algorithm, entry.digest), here
+        except OSError as error:
+            raise DataError(
+                f"{here} is damaged, and cannot be replaced: {_reason(error)}; ask whoever owns "
+                f"it to run\n\n    {fetch_command(self._registry.base, entry.path)}"
+            ) from error
+
 
 def _is_free(base: str, target: str) -> bool:
     """Return whether a file of a package can be put in its place."""
@@ -340,40 +397,18 @@ def _is_free(base: str, target: str) -> bool:
     top, real = os.path.realpath(base), os.path.realpath(folder)
     if real != top and not real.startswith(top.rstrip(os.sep) + os.sep):
         return False  # a link leads out of the package
+    return _is_writable(folder)
+
+
+def _is_writable(folder: str) -> bool:
     return os.access(
         folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids
     )
 
 
 def _cannot_write(folder: str, error: OSError) -> str:
-    return f"{folder} cannot be written: {(error.strerror or str(error)).lower()}"
+    return f"{folder} cannot be written: {_reason(error)}"
 
 
-@contextmanager
-def _turn(digest: str, folders: Sequence[str]) -> Iterator[None]:
-    """Wait while another process fetches the same file, so that it is fetched once.
-
-    That is all the lock is for: where it cannot be had, or lies, the work is done twice.
-    """
-    lock = None
-    try:
-        from filelock import FileLock, Timeout
-
-        folder = pjoin(cache_dir(), "locks")
-        os.makedirs(folder, exist_ok=True)
-        waiting = FileLock(pjoin(folder, f"{digest[:32]}.lock"))
-        while lock is None:
-            try:
-                waiting.acquire(timeout=_LOOK)
-                lock = waiting
-            except Timeout:
-                if not any(being_written(folder, digest, _STALLED) for folder in folders):
-                    break
-    except (ImportError, OSError, NotImplementedError):
-        pass  # no filelock; a cache that cannot be written; a file system without locks
-    try:
-        yield
-    finally:
-        if lock is not None:
-            with suppress(OSError):
-                lock.release()
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

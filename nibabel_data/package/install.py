@@ -1,40 +1,40 @@
-"""Installing and removing packages without Python packaging, all or nothing."""
+"""Installing packages without Python packaging, all or nothing."""
 
 from __future__ import annotations
 
-import filecmp
 import hashlib
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os.path import join as pjoin
 from typing import IO
 
-from ..datasource import VersionedDatasource
-from ..distributions import owner_of
+from ..datasource import CONFIG, VersionedDatasource, read_version
 from ..environment import expand, get_nipy_user_dir
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from ..files import human_size
 from ..version import DataVersion
 from .archive import ArchiveError, is_damage
-from .layout import distribution_around
+from .kept import added_files, keep_added, keep_fetched, refuse_foreign
+from .layout import named_path, package_relpath
 from .manifest import (
     MANIFEST,
+    hash_file,
+    in_threads,
     manifest_text,
     parse_manifest,
     read_manifest,
     tree_hash,
     workers,
 )
-from .registry import promised
+from .registry import read_registry
 from .source import SourceFile, SourcePackage, local_source, open_source
 from .staging import put_in_place, staging_directory
 
-__all__ = ["Installed", "Removed", "install", "install_root", "remove"]
+__all__ = ["Installed", "install", "install_root"]
 
 Progress = Callable[[int], object]
 
@@ -69,25 +69,6 @@ class Installed:
     kept: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """What `remove` did.
-
-    Parameters
-    ----------
-    path : str
-        The package's directory.
-    files : int
-        How many files were removed.
-    kept : tuple of str
-        Files that a person had added, which were kept.
-    """
-
-    path: str
-    files: int
-    kept: tuple[str, ...] = ()
-
-
 def install_root(
     *,
     root: str | os.PathLike[str] | None = None,
@@ -113,21 +94,27 @@ def install_root(
     str
         The root; by default the user's NIPY directory.
 
+    Raises
+    ------
+    DefinitionError
+        If a path is empty, or none that a directory can have.
+
     Examples
     --------
     >>> install_root(prefix='/usr', system=True, destdir='debian/tmp')
     'debian/tmp/usr/share/nipy'
     """
     if root is not None:
-        place = expand(os.fspath(root))
+        place = expand(named_path(root, "root"))
     elif prefix is not None:
-        place = pjoin(expand(os.fspath(prefix)), "share", "nipy")
+        place = pjoin(expand(named_path(prefix, "prefix")), "share", "nipy")
     elif system:
         place = pjoin("/usr/local" if os.name == "posix" else sys.prefix, "share", "nipy")
     else:
         place = get_nipy_user_dir()
     if destdir:
-        return pjoin(os.fspath(destdir), os.path.relpath(os.path.abspath(place), os.sep))
+        below = os.path.relpath(os.path.abspath(place), os.sep)
+        return pjoin(named_path(destdir, "destdir"), below)
     return os.path.abspath(place)
 
 
@@ -143,11 +130,13 @@ def install(
     tree: str | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
+    done: Callable[[Installed], object] | None = None,
 ) -> list[Installed]:
     """Install the packages of a directory or an archive below a root.
 
     Each is staged beside its place, compared with the manifest that it carries (without one, one
-    is written), and put in place at once.
+    is written), and put in place at once.  Of several, each is looked at before the first is
+    installed.
 
     Parameters
     ----------
@@ -157,7 +146,8 @@ def install(
     root : str or os.PathLike
         The root, such as `install_root` returns.
     relpath : str, optional
-        Where the package is to stand below the root, if the source does not say so.
+        Where the package is to stand below the root, ``PROJECT/PACKAGE``, if the source does not
+        say so.
     force : bool, optional
         Whether to replace a newer version, or a directory that was not installed by this library.
     link : bool, optional
@@ -172,6 +162,8 @@ def install(
         How many files of a directory are copied at a time; by default one for each processor.
     progress : callable, optional
         Called with the number of bytes of each piece that was copied.
+    done : callable, optional
+        Called with the result for each package, as soon as it is installed.
 
     Returns
     -------
@@ -181,31 +173,77 @@ def install(
     Raises
     ------
     DataError
-        If something stands in the way; what stood there before is left whole.
+        If something stands in the way; what stood there before is left whole.  The attribute
+        ``results`` has what was done for packages before that.
+    DefinitionError
+        If `relpath` is not ``PROJECT/PACKAGE``, or a path is none that a file can have.
+    TypeError
+        If `source` or `root` is neither a str nor an os.PathLike of str: bytes, for example.
     """
-    root = os.path.abspath(os.fspath(root))
-    copy = _Copy(shared, workers(jobs), progress, tree)
-    with local_source(os.fspath(source)) as place, open_source(place, relpath) as packages:
-        wanted = [package for package in packages if only in (None, package.relpath)]
-        if not wanted:
-            raise DataError(f"no package {only!r} in {source}")
-        return [_install_one(package, root, force, link, copy) for package in wanted]
+    source = named_path(source, "source")
+    root = os.path.abspath(named_path(root, "root"))
+    if relpath is not None:
+        relpath = package_relpath(relpath)
+    copy = _Copy(source, shared, workers(jobs), progress, tree)
+    results: list[Installed] = []
+    try:
+        with local_source(source) as place, open_source(place, relpath) as packages:
+            wanted = [package for package in packages if only in (None, package.relpath)]
+            if not wanted:
+                raise DataError(f"no package {only!r} in {source}")
+            if len(wanted) > 1:  # one alone is looked at while it is installed
+                _look_at_all(wanted, root, force, link)
+            for package in wanted:
+                results.append(_install_one(package, root, force, link, copy))
+                if done is not None:
+                    done(results[-1])
+    except DataError as error:
+        error.results = tuple(results)
+        raise
+    return results
 
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
-    """How files are copied."""
+    """How files are copied, and what a person named for it."""
 
+    source: str
     shared: bool
     jobs: int
     progress: Progress | None
     tree: str | None = None
 
 
+def _look_at_all(packages: list[SourcePackage], root: str, force: bool, link: bool) -> None:
+    """Refuse, before anything is changed, what can be seen to fail without copying it."""
+    for package in packages:
+        target = _target(package, root)
+        if link:
+            _check_link(package, target, force)
+            continue
+        carried = package.manifest()
+        if carried is not None:
+            parse_manifest(carried, f"{package.relpath}/{MANIFEST}")
+        before = _before(target, force)
+        if before is not None and not force:
+            _refuse_downgrade(package.relpath, before, _version_of(package), force)
+
+
+def _target(package: SourcePackage, root: str) -> str:
+    return pjoin(root, *package.relpath.split("/"))
+
+
+def _version_of(package: SourcePackage) -> DataVersion:
+    """Return the version in the source; that it has one was seen when it was opened."""
+    config = next(file for file in package.files if file.path == CONFIG)
+    text = b"".join(_pieces(config)).decode("utf-8-sig", "replace")
+    return read_version(text.replace("\r\n", "\n"), f"{package.relpath}/{CONFIG}")
+
+
 def _install_one(
     package: SourcePackage, root: str, force: bool, link: bool, copy: _Copy
 ) -> Installed:
-    target = pjoin(root, *package.relpath.split("/"))
+    target = _target(package, root)
     if link:
         return _link(package, target, force)
     carried = package.manifest()
@@ -214,27 +252,49 @@ def _install_one(
     if same and before is not None:
         return Installed(package.relpath, target, before, before, changed=False)
     made = _missing_folders(os.path.dirname(target))
-    try:
-        with staging_directory(target) as staged:
-            _check_space(package, staged)
-            hashes = _copy_files(package, staged, copy)
-            _settle_manifest(package, staged, hashes, carried, copy)
-            if copy.tree not in (None, tree_hash(read_manifest(staged) or {})):
-                raise DataError(f"{package.relpath}: the source holds other files than are locked")
-            version = VersionedDatasource(staged).version
-            _refuse_downgrade(package.relpath, before, version, force)
-            kept = _keep_added(target, staged)
-            _keep_fetched(target, staged)
-            if copy.shared:
-                for folder in made:
-                    os.chmod(folder, os.stat(folder).st_mode | 0o755)
-            replaced = put_in_place(staged, target)
-    except OSError as error:
-        raise DataError(
-            f"cannot install {package.relpath} in {root}: "
-            f"{(error.strerror or str(error)).lower()}; nothing was changed"
-        ) from error
+    with staging_directory(target) as staged, _naming(staged, package, target, copy.source):
+        _check_space(package, staged)
+        hashes = _copy_files(package, staged, copy)
+        _settle_manifest(package, staged, hashes, carried, copy)
+        if copy.tree not in (None, tree_hash(read_manifest(staged) or {})):
+            raise DataError(
+                f"{package.relpath}: {copy.source} holds other files than are locked; name a "
+                "source of those, or lock what is here now: nibabel-data lock"
+            )
+        version = VersionedDatasource(staged).version
+        _refuse_downgrade(package.relpath, before, version, force)
+        kept = keep_added(target, staged)
+        keep_fetched(target, staged)
+        if copy.shared:
+            for folder in made:
+                os.chmod(folder, os.stat(folder).st_mode | 0o755)
+        replaced = put_in_place(staged, target)
     return Installed(package.relpath, target, version, before if replaced else None, True, kept)
+
+
+@contextmanager
+def _naming(staged: str, package: SourcePackage, target: str, source: str) -> Iterator[None]:
+    """Let errors name what is there afterwards: the source of what was staged, or the target."""
+    try:
+        yield
+    except ConfigError as error:
+        if not error.path.startswith(staged):
+            raise
+        inside = error.path.removeprefix(staged).lstrip(os.sep)
+        place = f"{package.relpath}/{inside} of {source}"
+        if package.directory is not None:
+            place = pjoin(package.directory, inside)
+        raise ConfigError(place, error.line, error.problem) from error
+    except DataError:
+        raise
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        place = os.fsdecode(error.filename or "")
+        if place and place != target and not place.startswith(staged):
+            reason = f"{place}: {reason}"
+        raise DataError(
+            f"cannot install {package.relpath} at {target}: {reason}; nothing was changed"
+        ) from error
 
 
 def _before(target: str, force: bool) -> DataVersion | None:
@@ -248,22 +308,12 @@ def _before(target: str, force: bool) -> DataVersion | None:
     empty = os.path.isdir(target) and not os.listdir(target)
     if force or empty or os.path.islink(target):
         return version
-    _refuse_foreign(target, "upgrade that, or use --force")
+    refuse_foreign(target, "upgrade that, or use --force")
     if not os.path.exists(pjoin(target, MANIFEST)):
         raise DataError(
             f"{target} has no {MANIFEST}: it was not installed here; --force replaces it"
         )
     return version
-
-
-def _refuse_foreign(target: str, mend: str) -> None:
-    """Refuse what a distribution owns, and what is the source of one."""
-    owner = owner_of(target)
-    if owner is not None:
-        raise DataError(f"{target} belongs to {owner}: {mend}")
-    around = distribution_around(target)
-    if around is not None:
-        raise DataError(f"{target} is the source of the distribution at {around}")
 
 
 def _is_there(package: SourcePackage, target: str, carried: str) -> bool:
@@ -300,8 +350,8 @@ def _copy_files(package: SourcePackage, staged: str, copy: _Copy) -> dict[str, s
         return _copy_stream(file, pjoin(staged, *file.path.split("/")), copy)
 
     # The members of an archive are read one after the other, those of a directory side by side.
-    with ThreadPoolExecutor(copy.jobs if package.directory else 1) as pool:
-        return dict(zip((file.path for file in files), pool.map(copy_one, files), strict=True))
+    done = in_threads(copy_one, files, copy.jobs if package.directory else 1)
+    return dict(zip((file.path for file in files), done, strict=True))
 
 
 def _copy_stream(file: SourceFile, destination: str, copy: _Copy) -> str:
@@ -344,9 +394,7 @@ def _settle_manifest(
     package: SourcePackage, staged: str, hashes: dict[str, str], carried: str | None, copy: _Copy
 ) -> None:
     """Compare what was copied with the manifest that the package carries, and write it."""
-    fetched = {
-        path for path, mark in promised(staged).items() if mark == f"sha256:{hashes.get(path)}"
-    }
+    fetched = _fetched(package, staged, hashes, copy)
     if carried is not None:
         expected = parse_manifest(carried, f"{package.relpath}/{MANIFEST}")
         wrong = sorted(
@@ -371,6 +419,24 @@ def _settle_manifest(
         os.chmod(pjoin(staged, MANIFEST), 0o644)
 
 
+def _fetched(package: SourcePackage, staged: str, hashes: dict[str, str], copy: _Copy) -> set[str]:
+    """Return the files that the package promises; refuse them if they are not what it promises."""
+    registry = read_registry(staged)
+    entries = {} if registry is None else registry.entries
+    fetched = entries.keys() & hashes.keys()
+    for path in sorted(fetched):
+        entry, digest = entries[path], hashes[path]
+        if entry.algorithm != "sha256":
+            digest = hash_file(pjoin(staged, *path.split("/")), entry.algorithm)
+        difference = entry.difference(f"{package.relpath}/{path}", digest)
+        if difference:
+            raise DataError(
+                f"{difference}; nothing was changed. Get {copy.source} again, or leave that file "
+                "out of it: nibabel-data fetch gets it"
+            )
+    return fetched
+
+
 def _refuse_downgrade(
     relpath: str, before: DataVersion | None, version: DataVersion, force: bool
 ) -> None:
@@ -380,81 +446,6 @@ def _refuse_downgrade(
         raise DataError(
             f"{relpath} {before} is installed, which is newer than {version}; --force replaces it"
         )
-
-
-def _added(target: str) -> list[str]:
-    """Return what a person added to a target: whatever is neither listed nor fetched.
-
-    Also what is never part of a package (``.git``), links and empty directories.  The target may
-    be exchanged for another version while it is looked at: then again.
-    """
-    while True:
-        listed = read_manifest(target) or {}
-        known = {MANIFEST, *listed, *promised(target)}
-        added = [path for path in _everything(target) if path not in known]
-        if (read_manifest(target) or {}) == listed:
-            return sorted(added)
-
-
-def _everything(target: str) -> Iterator[str]:
-    """Yield every file, link and empty directory below a directory, with forward slashes."""
-    for here, folders, names in os.walk(target):
-        inside = os.path.relpath(here, target).replace(os.sep, "/")
-        links = [name for name in folders if os.path.islink(pjoin(here, name))]
-        for name in (*names, *links):
-            path = name if inside == "." else f"{inside}/{name}"
-            if not path.startswith(".nibabel-data."):
-                yield path
-        if not names and not folders and inside != ".":
-            yield inside
-
-
-def _keep_added(target: str, staged: str) -> tuple[str, ...]:
-    """Put what a person added to the old version into the new one."""
-    if os.path.islink(target) or not os.path.isdir(target):
-        return ()
-    kept = []
-    for path in _added(target):
-        source, place = pjoin(target, *path.split("/")), pjoin(staged, *path.split("/"))
-        with suppress(FileNotFoundError):  # whoever added it took it away again
-            if os.path.isfile(place) and os.path.isfile(source):
-                if filecmp.cmp(source, place, shallow=False):
-                    continue
-                path, place = f"{path}.orig", f"{place}.orig"
-            try:
-                _carry(source, place)
-            except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-                raise DataError(
-                    f"{source} was added to the old version, and stands in the way of the new; "
-                    "move it away"
-                ) from error
-            kept.append(path)
-    return tuple(kept)
-
-
-def _keep_fetched(target: str, staged: str) -> None:
-    """Put what was fetched for the old version into the new one, if it promises the same."""
-    if os.path.islink(target) or not os.path.isdir(target):
-        return
-    now = promised(staged)
-    for path, mark in promised(target).items():
-        place = pjoin(staged, *path.split("/"))
-        if now.get(path) == mark and not os.path.lexists(place):
-            with suppress(FileNotFoundError):  # it was not fetched
-                _carry(pjoin(target, *path.split("/")), place)
-
-
-def _carry(source: str, destination: str) -> None:
-    os.makedirs(os.path.dirname(destination), exist_ok=True)
-    if os.path.isdir(source) and not os.path.islink(source):
-        os.makedirs(destination, exist_ok=True)
-        return
-    if os.path.lexists(destination):
-        raise FileExistsError(destination)
-    try:
-        os.link(source, destination, follow_symlinks=False)
-    except OSError:
-        shutil.copy2(source, destination, follow_symlinks=False)
 
 
 def _missing_folders(folder: str) -> list[str]:
@@ -467,6 +458,20 @@ def _missing_folders(folder: str) -> list[str]:
 
 
 def _link(package: SourcePackage, target: str, force: bool) -> Installed:
+    directory, version, before = _check_link(package, target, force)
+    if os.path.islink(target) and os.path.realpath(target) == os.path.realpath(directory):
+        return Installed(package.relpath, target, version, version, changed=False)
+    with staging_directory(target) as staged, _naming(staged, package, target, directory):
+        os.rmdir(staged)
+        os.symlink(directory, staged, target_is_directory=True)
+        put_in_place(staged, target)
+    return Installed(package.relpath, target, version, before, True)
+
+
+def _check_link(
+    package: SourcePackage, target: str, force: bool
+) -> tuple[str, DataVersion, DataVersion | None]:
+    """Return the directory, its version and the one before; refuse what cannot be linked."""
     if package.directory is None:
         raise DataError("--link needs a directory, which is used in place; an archive has none")
     version = VersionedDatasource(package.directory).version
@@ -479,58 +484,6 @@ def _link(package: SourcePackage, target: str, force: bool) -> Installed:
         raise DataError(f"{target} is a directory of its own; --force replaces it by a link")
     before = _before(target, force)
     _refuse_downgrade(package.relpath, before, version, force)
-    if os.path.isdir(target) and not os.path.islink(target) and (added := _added(target)):
+    if os.path.isdir(target) and not os.path.islink(target) and (added := added_files(target)):
         raise DataError(f"{target} holds {added[0]}, which was not installed: move it away first")
-    if os.path.islink(target) and os.path.realpath(target) == os.path.realpath(package.directory):
-        return Installed(package.relpath, target, version, version, changed=False)
-    with staging_directory(target) as staged:
-        os.rmdir(staged)
-        os.symlink(package.directory, staged, target_is_directory=True)
-        put_in_place(staged, target)
-    return Installed(package.relpath, target, version, before, True)
-
-
-def remove(path: str | os.PathLike[str]) -> Removed:
-    """Remove a package that was installed by this library, at once.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The package's directory.  If it is a link, the link alone is removed.
-
-    Returns
-    -------
-    Removed
-        What was removed, and what was kept because a person had added it.
-
-    Raises
-    ------
-    DataError
-        If it has no manifest, or belongs to a distribution; nothing is removed then.
-    """
-    target = os.path.abspath(os.fspath(path))
-    if os.path.islink(target):
-        try:
-            os.unlink(target)
-        except OSError as error:
-            raise DataError(f"cannot remove {target}: {(error.strerror or '').lower()}") from error
-        return Removed(target, 1)
-    listed = read_manifest(target)
-    _refuse_foreign(target, "remove that, for example with pip uninstall")
-    if listed is None:
-        raise DataError(f"{target} has no {MANIFEST}, which would say what is to be removed")
-    added = tuple(_added(target))
-    try:
-        with staging_directory(target) as staged:
-            for name in added:
-                _carry(pjoin(target, *name.split("/")), pjoin(staged, *name.split("/")))
-            if added:
-                put_in_place(staged, target)
-            else:
-                os.rename(target, pjoin(staged, "removed"))
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DataError(f"cannot remove {target}: {reason}") from error
-    with suppress(OSError):  # the project's directory, if this was its last package
-        os.rmdir(os.path.dirname(target))
-    return Removed(target, len(listed) + 1, added)
+    return package.directory, version, before

@@ -14,7 +14,8 @@ from os.path import join as pjoin
 from typing import Any
 
 from ..datasource import CONFIG
-from ..errors import ConfigError, DataError
+from ..definition import split_spec
+from ..errors import ConfigError, DataError, DefinitionError
 from .manifest import LEFT_OUT
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "distribution_around",
     "find_layout",
     "left_out",
+    "named_path",
+    "package_relpath",
     "package_relpaths",
     "read_pyproject",
     "table",
@@ -48,6 +51,97 @@ class Layout:
     top: str | None
 
 
+def named_path(path: str | os.PathLike[str], what: str) -> str:
+    """Return a path that a person named as a str, if a file can have it.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The path.
+    what : str
+        What it is the path of, for the error.
+
+    Raises
+    ------
+    DefinitionError
+        If it is empty, or no file can have such a name.
+    TypeError
+        If it is not of text, but bytes or a number.
+
+    Examples
+    --------
+    >>> named_path('data', 'root')
+    'data'
+    >>> named_path('', 'root')
+    Traceback (most recent call last):
+    nibabel_data.errors.DefinitionError: the root is empty: name a path
+    """
+    text: object = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(text, str):
+        hint = "; os.fsdecode makes a str of it" if isinstance(text, bytes) else ""
+        raise TypeError(
+            f"the {what} must be a str or an os.PathLike of str, not {type(text).__name__}: "
+            f"{path!r}{hint}"
+        )
+    if not text:
+        raise DefinitionError(f"the {what} is empty: name a path")
+    if "\0" in text:
+        raise DefinitionError(f"the {what} has a NUL character, which no path can have: {text!r}")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise DefinitionError(
+            f"the {what} has a character that no path can have here: {text!r}"
+        ) from None
+    return text
+
+
+def package_relpath(relpath: str) -> str:
+    """Return where a person wants a package to stand below a root, in its normal form.
+
+    Parameters
+    ----------
+    relpath : str
+        ``PROJECT/PACKAGE``.
+
+    Raises
+    ------
+    DefinitionError
+        If it is anything else: a path of another depth, or one with a version.
+    TypeError
+        If it is not a str.
+
+    Examples
+    --------
+    >>> package_relpath('mylab/atlas/')
+    'mylab/atlas'
+    >>> package_relpath('atlas')
+    Traceback (most recent call last):
+    nibabel_data.errors.DefinitionError: --as 'atlas' names no project: ...
+    """
+    if not isinstance(relpath, str):
+        raise TypeError(f"relpath must be a str, not {type(relpath).__name__}: {relpath!r}")
+    path, specifier = split_spec(relpath)
+    parts = [part for part in path.replace(os.sep, "/").split("/") if part not in ("", ".")]
+    place = "/".join(parts if len(parts) > 1 else ["PROJECT", *parts])
+    if specifier:
+        raise DefinitionError(
+            f"--as {relpath!r} names a version, but a place has none: the version is that of the "
+            f"package's {CONFIG}; write --as {place}"
+        )
+    if len(parts) < 2:
+        raise DefinitionError(
+            f"--as {relpath!r} names no project: a package stands at PROJECT/PACKAGE below the "
+            f"root; write --as {place}"
+        )
+    if len(parts) > 2:
+        raise DefinitionError(
+            f"--as {relpath!r} has {len(parts)} parts: a package stands at PROJECT/PACKAGE below "
+            f"the root, no deeper; write for example --as {parts[0]}/{parts[-1]}"
+        )
+    return place
+
+
 def find_layout(directory: str | os.PathLike[str]) -> Layout:
     """Return where the one data package of a directory lies.
 
@@ -66,7 +160,7 @@ def find_layout(directory: str | os.PathLike[str]) -> Layout:
     >>> find_layout('examples/nipy-examplepkg').relpath
     'nipy/examplepkg'
     """
-    top = os.path.abspath(directory)
+    top = os.path.abspath(named_path(directory, "directory"))
     if os.path.lexists(pjoin(top, CONFIG)):
         relpath = "/".join(top.split(os.sep)[-2:]).strip("/")
         return Layout(top, relpath, None)

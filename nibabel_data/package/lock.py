@@ -21,7 +21,6 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os.path import join as pjoin
-from pathlib import Path
 from typing import Any
 
 from ..atomic import replace_file
@@ -29,25 +28,27 @@ from ..definition import split_spec
 from ..errors import ConfigError, DataError
 from ..explanation import explain
 from ..locate import make_datasource
-from .install import Progress, install
+from .layout import named_path
 from .verify import tree_of
 
 __all__ = [
     "LOCK",
+    "TREE",
     "Difference",
     "Locked",
     "Wanted",
     "compare",
+    "difference_of",
     "lock",
     "read_lock",
     "read_wanted",
-    "sync",
     "write_lock",
 ]
 
 LOCK = "data.lock"
 _FORMAT = 1
-_TREE = "sha256:"
+TREE = "sha256:"
+"""How a tree begins."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -105,14 +106,18 @@ class Difference:
     problem: str
 
 
-def read_wanted(pyproject: str | os.PathLike[str]) -> list[Wanted]:
+def read_wanted(
+    pyproject: str | os.PathLike[str], lock: str | os.PathLike[str] | None = None
+) -> list[Wanted]:
     """Return what the table ``[tool.nibabel-data]`` of a ``pyproject.toml`` asks for.
 
     Parameters
     ----------
     pyproject : str or os.PathLike
         The file.  Its table has a key ``packages``: a list whose entries are specs, or tables with
-        ``spec`` and ``source``.
+        ``spec`` and ``source``.  A relative source is taken from the file's directory.
+    lock : str or os.PathLike, optional
+        The lock file that they are for: relative sources are returned as seen from its directory.
 
     Returns
     -------
@@ -124,7 +129,9 @@ def read_wanted(pyproject: str | os.PathLike[str]) -> list[Wanted]:
     ConfigError
         If the file cannot be read, or has no such table.
     """
-    place = os.fspath(pyproject)
+    place = named_path(pyproject, "pyproject.toml")
+    folder = os.path.dirname(place)
+    target = folder if lock is None else os.path.dirname(named_path(lock, "lock file"))
     table: object = _toml(place)
     for key in ("tool", "nibabel-data", "packages"):
         table = table.get(key) if isinstance(table, dict) else None
@@ -132,7 +139,20 @@ def read_wanted(pyproject: str | os.PathLike[str]) -> list[Wanted]:
     if not isinstance(packages, list) or not packages:
         problem = "no packages: it needs [tool.nibabel-data] and packages = ['nipy/templates>=0.3']"
         raise ConfigError(place, None, problem)
-    return [_wanted(entry, place) for entry in packages]
+    wanted = [_wanted(entry, place) for entry in packages]
+    return [Wanted(one.spec, _rebased(one.source, folder, target)) for one in wanted]
+
+
+def _rebased(source: str, folder: str, target: str) -> str:
+    """Return a relative path that is taken from one directory as it is seen from another."""
+    here, there = os.path.realpath(folder), os.path.realpath(target)
+    if not source or "://" in source or os.path.isabs(source) or here == there:
+        return source
+    place = pjoin(here, source)
+    try:
+        return os.path.relpath(place, there).replace(os.sep, "/")
+    except ValueError:  # another drive of Windows
+        return os.path.normpath(place)
 
 
 def _wanted(entry: object, place: str) -> Wanted:
@@ -168,7 +188,7 @@ def lock(wanted: Iterable[Wanted], *, jobs: int | None = None) -> list[Locked]:
     for one in wanted:
         name = split_spec(one.spec)[0]
         package = make_datasource(one.spec)
-        tree = _TREE + tree_of(package.base_path, jobs=jobs)
+        tree = TREE + tree_of(package.base_path, jobs=jobs)
         locked[name] = Locked(name, str(package.version), tree, one.source)
     return sorted(locked.values())
 
@@ -194,11 +214,12 @@ def write_lock(locked: Iterable[Locked], path: str | os.PathLike[str]) -> None:
         lines += [f"{key} = {_quoted(value)}" for key, value in facts]
         if one.source:
             lines.append(f"source = {_quoted(one.source)}")
+    place = named_path(path, "lock file")
     try:
-        replace_file(os.path.abspath(path), ("\n".join(lines) + "\n").encode())
+        replace_file(os.path.abspath(place), ("\n".join(lines) + "\n").encode())
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise DataError(f"cannot write {os.fspath(path)}: {reason}") from error
+        raise DataError(f"cannot write {place}: {reason}") from error
 
 
 def _quoted(text: str) -> str:
@@ -224,7 +245,7 @@ def read_lock(path: str | os.PathLike[str]) -> list[Locked]:
     ConfigError
         If it cannot be read, or is of another form.
     """
-    place = os.fspath(path)
+    place = named_path(path, "lock file")
     content = _toml(place)
     if content.get("format") != _FORMAT:
         raise ConfigError(place, None, f"format {content.get('format')!r}, but {_FORMAT} is known")
@@ -265,86 +286,20 @@ def compare(locked: Iterable[Locked], *, jobs: int | None = None) -> list[Differ
     list of Difference
         Empty if everything is as the lock says.
     """
-    return [Difference(one, problem) for one in locked if (problem := _difference(one, jobs=jobs))]
+    return [
+        Difference(one, problem) for one in locked if (problem := difference_of(one, jobs=jobs))
+    ]
 
 
-def _difference(one: Locked, *, jobs: int | None) -> str:
+def difference_of(one: Locked, *, jobs: int | None = None) -> str:
+    """Return how what is on the search path differs from one package of a lock; empty if not."""
     answer = explain(one.name)
     if answer.found is None or answer.found.path is None:
         return answer.headline()
     if str(answer.found.version) != one.version:
         return f"version {answer.found.version} is found, at {answer.found.path}"
     try:
-        tree = _TREE + tree_of(answer.found.path, jobs=jobs)
+        tree = TREE + tree_of(answer.found.path, jobs=jobs)
     except DataError as error:
         return str(error)
     return "" if tree == one.tree else f"other files of version {one.version}: {answer.found.path}"
-
-
-def sync(
-    path: str | os.PathLike[str],
-    *,
-    root: str | os.PathLike[str],
-    source: str | os.PathLike[str] | None = None,
-    jobs: int | None = None,
-    progress: Progress | None = None,
-) -> list[Locked]:
-    """Install what a lock file says, and nothing else.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The lock file.
-    root : str or os.PathLike
-        Where to install what is not there.
-    source : str or os.PathLike, optional
-        A directory or archive (a bundle) to install from, whatever source the lock names.
-    jobs : int, optional
-        How many files are read at a time.
-    progress : callable, optional
-        As for `install`.
-
-    Returns
-    -------
-    list of Locked
-        What was installed; empty if everything was there.
-
-    Raises
-    ------
-    DataError
-        If a package cannot be had, or what was installed is not what is found, or not what the
-        lock says.
-    """
-    done = []
-    for difference in compare(read_lock(path), jobs=jobs):
-        one = difference.locked
-        where = _where(one, Path(path).parent, source)
-        if where is None:
-            raise DataError(
-                f"{one.name} {one.version} is to be installed ({difference.problem}), but "
-                f"{path} names no source for it; name one: nibabel-data sync --from SOURCE"
-            )
-        install(
-            where,
-            root=root,
-            only=one.name,
-            tree=one.tree.removeprefix(_TREE),
-            force=True,
-            jobs=jobs,
-            progress=progress,
-        )
-        problem = _difference(one, jobs=jobs)
-        if problem:
-            raise DataError(f"{one.name} {one.version} was installed in {root}, but {problem}")
-        done.append(one)
-    return done
-
-
-def _where(one: Locked, folder: Path, source: str | os.PathLike[str] | None) -> str | None:
-    if source is not None:
-        return os.fspath(source)  # what a person names now comes before what is written
-    if one.source and ("://" in one.source or os.path.isabs(one.source)):
-        return one.source
-    if one.source:
-        return pjoin(folder, one.source)
-    return None

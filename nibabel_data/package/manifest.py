@@ -13,11 +13,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from os.path import join as pjoin
+from typing import TypeVar
 
 from ..errors import ConfigError, DataError
-from ..files import walk_status
+from ..files import LEFT_OUT, PARTIAL, walk_status
 from ..ini import read_text
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "MANIFEST",
     "hash_file",
     "hash_files",
+    "in_threads",
     "manifest_text",
     "package_files",
     "parse_manifest",
@@ -33,16 +35,16 @@ __all__ = [
     "workers",
 ]
 
-MANIFEST = "manifest-sha256.txt"
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-LEFT_OUT = frozenset(
-    {".git", ".gitattributes", ".gitmodules", ".datalad", ".hg", ".svn", ".DS_Store"}
-    | {"Thumbs.db", "__pycache__"}
-)
-"""Names that are never part of a package: of version control, and of file managers."""
+MANIFEST = "manifest-sha256.txt"
 
 LARGEST = 1 << 26
 """Bytes; a larger manifest is none."""
+
+_WAITING = 1000
+"""Items that wait for a thread at a time: each takes two kilobytes."""
 
 _LINE = re.compile(r"([0-9a-fA-F]{64})(?:  | \*|[ \t]+)(.+)")
 
@@ -69,18 +71,18 @@ def package_files(base: str) -> list[tuple[str, str, os.stat_result | None]]:
     found = walk_status(base, hidden=True, without=LEFT_OUT)
     if os.sep != "/":
         found = ((path.replace(os.sep, "/"), *rest) for path, *rest in found)  # type: ignore[misc]
-    return [
-        file for file in found if file[0] != MANIFEST and not file[0].startswith(".nibabel-data.")
-    ]
+    return [file for file in found if file[0] != MANIFEST and not file[0].startswith(PARTIAL)]
 
 
-def hash_file(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal.
+def hash_file(path: str | os.PathLike[str], algorithm: str = "sha256") -> str:
+    """Return the hash of a file's content, in hexadecimal.
 
     Parameters
     ----------
     path : str or os.PathLike
         The file; it is read in pieces, so that its size does not matter.
+    algorithm : str, optional
+        A name that `hashlib` knows; SHA-256 by default.
 
     Raises
     ------
@@ -88,7 +90,8 @@ def hash_file(path: str | os.PathLike[str]) -> str:
         If it cannot be read.
     """
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False))
+        return digest.hexdigest()
 
 
 def workers(jobs: int | None) -> int:
@@ -131,11 +134,45 @@ def hash_files(base: str, paths: Iterable[str], jobs: int | None = None) -> dict
             reason = (error.strerror or str(error)).lower()
             raise DataError(f"cannot read {path}: {reason}") from error
 
-    from concurrent.futures import ThreadPoolExecutor  # to read a manifest needs none
+    return dict(zip(names, in_threads(hash_one, names, jobs), strict=True))
 
-    # Hashing large pieces releases the interpreter's lock, so that threads use every processor.
+
+def in_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], jobs: int | None = None
+) -> Iterator[Result]:
+    """Yield what a function returns for each of several items, in their order.
+
+    Hashing large pieces releases the interpreter's lock, so that threads use every processor.
+
+    Parameters
+    ----------
+    function : callable
+        Is called in several threads.
+    items : iterable
+        What it is called with; only a few are waiting at a time, however many there are.
+    jobs : int, optional
+        How many threads; by default one for each processor.
+
+    Examples
+    --------
+    >>> list(in_threads(len, ['a', 'bcd']))
+    [1, 3]
+    """
+    from collections import deque
+    from concurrent.futures import Future, ThreadPoolExecutor  # to read a manifest needs none
+
+    waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers(jobs)) as pool:
-        return dict(zip(names, pool.map(hash_one, names), strict=True))
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > _WAITING:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def manifest_text(hashes: Mapping[str, str]) -> str:
@@ -192,7 +229,7 @@ def parse_manifest(text: str, place: str) -> dict[str, str]:
     '0000'
     """
     hashes: dict[str, str] = {}
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(_lines(text), 1):
         if not line.strip():
             continue
         match = _LINE.fullmatch(line.rstrip("\r"))
@@ -205,6 +242,15 @@ def parse_manifest(text: str, place: str) -> dict[str, str]:
             raise ConfigError(place, number, f"a second line for {path!r}")
         hashes[path] = match[1].lower()
     return hashes
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines of a text; a list of them would take more memory than the text."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
 
 
 def read_manifest(base: str) -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""File names that every system can hold.
+"""File names that every system can hold, and that show themselves as what they are.
 
 Sources: https://learn.microsoft.com/windows/win32/fileio/naming-a-file for Windows; macOS takes
 names that differ only in case, or in how an accent is composed, for the same name.
@@ -9,10 +9,26 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 
-__all__ = ["LONGEST_PATH", "name_problem", "twins"]
+__all__ = [
+    "DEEPEST",
+    "LONGEST_PATH",
+    "name_problem",
+    "path_problem",
+    "relpath_problem",
+    "shortened",
+    "twins",
+]
 
 LONGEST_PATH = 200
 """Characters of a path in a package; Windows has 260 for the whole of it."""
+
+DEEPEST = 100
+"""Directories above a file in a package; no system holds thousands."""
+
+_SHOWN = 300
+_TURNING = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e")
+_TURNING |= frozenset("\u2066\u2067\u2068\u2069")
+"""What turns the letters that follow round, so that gpj.exe reads as exe.jpg; and line ends."""
 
 _FORBIDDEN = frozenset('<>:"|?*\\')
 _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
@@ -40,6 +56,9 @@ def name_problem(name: str) -> str:
         return "the name is no text: its bytes are not UTF-8"
     if any(unicodedata.category(letter) == "Cc" for letter in name):
         return "the name has a control character, which a manifest or Windows does not allow"
+    turning = sorted(_TURNING.intersection(name))
+    if turning:
+        return f"the name has the invisible character {turning[0]!r}, and is not what it looks like"
     forbidden = sorted(_FORBIDDEN.intersection(name))
     if forbidden:
         return f"Windows does not allow {forbidden[0]!r} in a name"
@@ -47,6 +66,49 @@ def name_problem(name: str) -> str:
         return "Windows takes a dot or a space off the end of a name"
     stem = name.split(".")[0].rstrip().upper()
     return f"Windows reserves the name {stem}" if stem in _RESERVED else ""
+
+
+def path_problem(path: str) -> str:
+    """Return why a system cannot hold a path in a package; empty if all can.
+
+    Parameters
+    ----------
+    path : str
+        A relative path with forward slashes, in its normal form.
+
+    Examples
+    --------
+    >>> path_problem('a:b/T1.nii')
+    "Windows does not allow ':' in a name"
+    """
+    parts = path.split("/")
+    if len(parts) > DEEPEST:
+        return f"the path is too deep: {len(parts)} levels, and {DEEPEST} are the most"
+    return next(filter(None, map(name_problem, parts)), "")
+
+
+def relpath_problem(relpath: str) -> str:
+    """Return why no package can stand at a path below a root; empty if one can.
+
+    Parameters
+    ----------
+    relpath : str
+        ``PROJECT/PACKAGE``.
+
+    Examples
+    --------
+    >>> relpath_problem('.cache/atlas')
+    "a name that begins with a dot is hidden, and is never found: '.cache'"
+    """
+    for part in relpath.split("/"):
+        if part.startswith("."):
+            return f"a name that begins with a dot is hidden, and is never found: {part!r}"
+    return path_problem(relpath)
+
+
+def shortened(path: str) -> str:
+    """Return a path for a message, without the end if it is very long."""
+    return path if len(path) <= _SHOWN else f"{path[:_SHOWN]}..."
 
 
 def twins(paths: Iterable[str]) -> list[tuple[str, str]]:

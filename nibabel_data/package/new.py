@@ -15,7 +15,14 @@ from ..errors import DataError, DefinitionError
 from .names import name_problem
 from .staging import staging_directory
 
-__all__ = ["LICENSES", "new_package", "pyproject_text"]
+__all__ = [
+    "LICENSES",
+    "check_relpath",
+    "license_text",
+    "new_package",
+    "pyproject_text",
+    "write_package",
+]
 
 LICENSES = {
     "CC0-1.0": (
@@ -199,24 +206,43 @@ def new_package(
     DataError
         If the directory holds something already, or cannot be written.  Then nothing is made.
     """
-    relpath = _relpath(name)
+    relpath = check_relpath(name)
     dist = relpath.replace("/", "-")
     target = os.path.abspath(dist if directory is None else directory)
     author = author.strip() or f"The {relpath.split('/')[0]} developers"
     if not author.isprintable():
         raise DefinitionError(f"the author {author!r} has a character that cannot be printed")
-    if not _SPDX.fullmatch(license):
-        raise DefinitionError(
-            f"{license!r} is no SPDX identifier of a licence, such as {', '.join(LICENSES)} "
-            "(https://spdx.org/licenses)"
-        )
+    files = _files(relpath, dist, license, author)
+    return write_package(target, {path: text.encode() for path, text in files.items()})
+
+
+def write_package(target: str, files: Mapping[str, bytes]) -> Path:
+    """Make a distribution directory, whole or not at all.
+
+    Parameters
+    ----------
+    target : str
+        The directory, absolute; it must not exist, or be empty.
+    files : mapping
+        The content of every file by its path, with forward slashes.
+
+    Returns
+    -------
+    pathlib.Path
+        The directory.
+
+    Raises
+    ------
+    DataError
+        If the directory holds something already, or cannot be written.  Then nothing is made.
+    """
     _check_is_free(target)
     with staging_directory(target) as staged:
         try:
-            for path, text in _files(relpath, dist, license, author).items():
+            for path, content in files.items():
                 file = Path(staged, *path.split("/"))
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(text, encoding="utf-8", newline="\n")
+                file.write_bytes(content)
             with suppress(FileNotFoundError):
                 os.rmdir(target)  # Windows cannot rename onto an empty directory
             os.rename(staged, target)
@@ -273,7 +299,24 @@ def _quoted(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _relpath(name: str) -> str:
+def check_relpath(name: str) -> str:
+    """Return the name of a package, if a new one can have it.
+
+    Parameters
+    ----------
+    name : str
+        ``PROJECT/PACKAGE``.
+
+    Raises
+    ------
+    DefinitionError
+        If it is anything else, or some system cannot hold it.
+
+    Examples
+    --------
+    >>> check_relpath('mylab/atlas')
+    'mylab/atlas'
+    """
     parts = name.split("/")
     if len(parts) != 2:
         raise DefinitionError(
@@ -311,7 +354,7 @@ def _check_is_free(target: str) -> None:
 def _files(relpath: str, dist: str, spdx: str, author: str) -> dict[str, str]:
     """Return the text of every file by its path."""
     is_listed = not spdx.startswith("LicenseRef")
-    licence = _license_text(spdx, author)
+    licence = license_text(spdx, author)
     citation = _CITATION.format(
         relpath=relpath,
         today=datetime.date.today().isoformat(),
@@ -341,7 +384,31 @@ def _files(relpath: str, dist: str, spdx: str, author: str) -> dict[str, str]:
     }
 
 
-def _license_text(spdx: str, author: str) -> str:
+def license_text(spdx: str, author: str) -> str:
+    """Return the content of the file LICENSE.
+
+    Parameters
+    ----------
+    spdx : str
+        The SPDX identifier.
+    author : str
+        Who made the data.
+
+    Raises
+    ------
+    DefinitionError
+        If the identifier is none.
+
+    Examples
+    --------
+    >>> license_text('CC0-1.0', 'Ana Author').partition('(')[0]
+    'CC0 1.0 Universal '
+    """
+    if not _SPDX.fullmatch(spdx):
+        raise DefinitionError(
+            f"{spdx!r} is no SPDX identifier of a licence, such as {', '.join(LICENSES)} "
+            "(https://spdx.org/licenses)"
+        )
     if spdx not in LICENSES:
         return _OTHER_LICENSE.format(spdx=spdx, author=author)
     title, summary, url = LICENSES[spdx]

@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Callable
 from os.path import join as pjoin
 from pathlib import Path
 
-from ..datasource import MOST_COMPARED
+from ..datasource import CONFIG, MOST_COMPARED
 from ..environment import cache_dir
 from ..errors import ConfigError
 from ..files import walk_files
 from ..searchpath import get_data_path
-from .registry import Registry, read_registry
+from .registry import REGISTRY, Registry, read_registry
 
 __all__ = [
     "fetch_command",
@@ -36,10 +37,10 @@ __all__ = [
 
 def overlay_dir(registry: Registry) -> str:
     """Return the directory in which the fetched files of a package lie, which may not exist."""
-    return pjoin(cache_dir(), "overlay", registry.key[:32])
+    return f"{cache_dir()}{os.sep}overlay{os.sep}{registry.key[:32]}"  # pjoin takes longer
 
 
-def in_overlay(base: str, filename: str) -> str:
+def in_overlay(base: str, filename: str, is_there: Callable[[str], bool] = os.path.exists) -> str:
     """Return where a file of a package is: in the overlay, if it was fetched into it.
 
     Parameters
@@ -48,6 +49,8 @@ def in_overlay(base: str, filename: str) -> str:
         The package's directory.
     filename : str
         The path of the file in it, where nothing is; `base` and what follows.
+    is_there : callable, optional
+        Says whether a place in the overlay is what is asked for; `os.path.isfile` for a file.
 
     Returns
     -------
@@ -62,8 +65,8 @@ def in_overlay(base: str, filename: str) -> str:
     if registry is None:
         return filename
     inside = os.path.normpath(filename[len(base) :].lstrip(os.sep))  # relpath takes much longer
-    place = pjoin(overlay_dir(registry), inside)
-    return place if os.path.exists(place) else filename
+    place = f"{overlay_dir(registry)}{os.sep}{inside}"
+    return place if is_there(place) else filename
 
 
 def package_path(base: str, filename: str) -> str:
@@ -151,6 +154,14 @@ def not_fetched(base: str, filename: str) -> str:
         return f"no {filename}, and what could be fetched is not known: {error}"
     path = package_path(base, filename)
     entries = {} if registry is None else registry.entries
+    if registry is not None and path in entries:
+        place = pjoin(overlay_dir(registry), *path.split("/"))
+        if os.path.exists(place):  # whoever asked would have got it if it had been looked for
+            return (
+                f"{path!r} of the package at {base} is fetched, to {place}, but not looked for "
+                f"there: add to [DEFAULT] of {pjoin(base, CONFIG)} the line\n\n"
+                f"    registry = {REGISTRY}"
+            )
     if path in entries or any(name.startswith(f"{path}/") for name in entries):
         command = fetch_command(base, path)
         return f"{path!r} of the package at {base} is not fetched yet:\n\n    {command}"

@@ -25,18 +25,25 @@ import secrets
 import socket
 import stat
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from os.path import join as pjoin
 from typing import BinaryIO
 
 from ..atomic import is_alive
+from ..environment import cache_dir
 from ..errors import DataError
 
-__all__ = ["Partial", "being_written", "is_read_only", "open_partial"]
+__all__ = ["Partial", "is_read_only", "open_partial", "turn"]
 
 _NAME = re.compile(r"\.nibabel-data\.([0-9a-f]{16})\.(.+)-(\d+)\.([0-9a-f]+)\.part(\.from)?")
 _WEEK = 7 * 24 * 3600
 _PIECE = 1 << 20
+_STALLED = 120.0
+"""Seconds; a process that has written nothing for so long is not waited for."""
+
+_LOOK = 2.0
+"""Seconds between looking whether it has."""
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 _mine: set[str] = set()
@@ -265,7 +272,7 @@ def _is_alive(pid: int) -> bool:
     return is_alive(pid)
 
 
-def being_written(folder: str, digest: str, seconds: float) -> bool:
+def _being_written(folder: str, digest: str, seconds: float) -> bool:
     """Return whether a partial of a file was written to in the last seconds, by whomever."""
     stem, now = _stem(folder, digest), time.time()
     with suppress(OSError), os.scandir(folder) as scan:
@@ -275,3 +282,40 @@ def being_written(folder: str, digest: str, seconds: float) -> bool:
                     if now - entry.stat().st_mtime < seconds:
                         return True
     return False
+
+
+@contextmanager
+def turn(digest: str, folders: Sequence[str]) -> Iterator[None]:
+    """Wait while another process fetches the same file, so that it is fetched once.
+
+    That is all the lock is for: where it cannot be had, or lies, the work is done twice.
+
+    Parameters
+    ----------
+    digest : str
+        The expected hash.
+    folders : sequence of str
+        The directories in which its partials may lie.
+    """
+    lock = None
+    try:
+        from filelock import FileLock, Timeout
+
+        folder = pjoin(cache_dir(), "locks")
+        os.makedirs(folder, exist_ok=True)
+        waiting = FileLock(pjoin(folder, f"{digest[:32]}.lock"))
+        while lock is None:
+            try:
+                waiting.acquire(timeout=_LOOK)
+                lock = waiting
+            except Timeout:
+                if not any(_being_written(folder, digest, _STALLED) for folder in folders):
+                    break
+    except (ImportError, OSError, NotImplementedError):
+        pass  # no filelock; a cache that cannot be written; a file system without locks
+    try:
+        yield
+    finally:
+        if lock is not None:
+            with suppress(OSError):
+                lock.release()

@@ -28,7 +28,8 @@ from os.path import join as pjoin
 from .. import ini
 from ..datasource import CONFIG
 from ..errors import ConfigError
-from ..files import escapes
+from ..files import LEFT_OUT, PARTIAL, escapes
+from .manifest import MANIFEST
 
 __all__ = [
     "REGISTRY",
@@ -47,6 +48,8 @@ LARGEST = 1 << 28
 """Bytes; a larger registry is none."""
 
 _PLAIN = re.compile(r"[ \t!#-&(-\[\]-~]*")  # no quote, no backslash: shlex would split it at spaces
+_OWN = {name.casefold() for name in (CONFIG, MANIFEST, REGISTRY)}
+_NEVER_PART = {name.casefold() for name in LEFT_OUT}
 _NOT_IN_PATHS = re.compile("[\0-\x1f\x7f\\\\\ud800-\udfff]")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):[^\0]+")
 _QUOTED_IN_URLS = frozenset({"http", "https", "file", "ftp"})
@@ -77,6 +80,15 @@ class Entry:
     digest: str
     urls: tuple[str, ...]
     line: int
+
+    def difference(self, name: str, digest: str) -> str:
+        """Return how a file's hash differs from the promised one, with its name; else nothing."""
+        if digest == self.digest:
+            return ""
+        return (
+            f"{name} is not what {REGISTRY}, line {self.line}, promises: "
+            f"{self.algorithm} {digest}, not {self.digest}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +124,8 @@ def parse_registry(text: str, place: str) -> dict[str, Entry]:
     Raises
     ------
     ConfigError
-        If a line is no line of a registry, names a file outside the package, or one twice.
+        If a line is no line of a registry, names a file outside the package, one that is never
+        fetched (``config.ini``, ``.git/config``), or one twice.
 
     Examples
     --------
@@ -134,6 +147,8 @@ def parse_registry(text: str, place: str) -> dict[str, Entry]:
         path, urls = words[0].removeprefix("./"), tuple(words[2:])
         if not _is_inside(path):
             raise ConfigError(place, number, f"no path in the package: {path!r}")
+        if problem := _never_fetched(path):
+            raise ConfigError(place, number, problem)
         if path in entries:
             raise ConfigError(place, number, f"a second line for {path!r}")
         algorithm, digest = _hash_of(words[1], place, number)
@@ -160,6 +175,16 @@ def _is_inside(path: str) -> bool:
     if _NOT_IN_PATHS.search(path) or {"", ".", ".."} & set(parts):
         return False
     return not escapes(path.replace("/", os.sep))
+
+
+def _never_fetched(path: str) -> str:
+    """Return why a file may not be fetched, whatever its letters' case; empty if it may be."""
+    parts = [part.rstrip(". ") for part in path.casefold().split("/")]  # as Windows reads them
+    if len(parts) == 1 and parts[0] in _OWN:
+        return f"{path!r} makes the package what it is: it cannot be fetched; remove the line"
+    if path.startswith(PARTIAL) or not _NEVER_PART.isdisjoint(parts):
+        return f"{path!r} can be no part of a package: it cannot be fetched; remove the line"
+    return ""
 
 
 def _hash_of(word: str, place: str, number: int) -> tuple[str, str]:

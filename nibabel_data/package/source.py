@@ -6,25 +6,27 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os.path import join as pjoin
 from typing import IO
 
-from ..atomic import replace_file
 from ..datasource import CONFIG, read_version
 from ..definition import split_spec
 from ..environment import cache_dir
 from ..errors import ConfigError, DataError
-from ..files import annex_command
+from ..files import PARTIAL, annex_command
 from ..ini import read_text
 from ..packages import DEPTH, child_directories
-from .archive import Member, is_archive, open_archive
-from .fetch import fetch_file
+from .archive import SUFFIXES, Member, is_archive, open_archive
+from .download import download
+from .fetch import is_offline
 from .manifest import LARGEST, LEFT_OUT, MANIFEST, package_files
-from .registry import REGISTRY
+from .names import DEEPEST, name_problem, path_problem, relpath_problem, shortened
+from .partial import open_partial, turn
+from .transport import TransferError, Transport, is_local, shown
 
-__all__ = ["SourceFile", "SourcePackage", "open_source"]
+__all__ = ["SourceFile", "SourcePackage", "check_source", "local_source", "open_source"]
 
 _SHARE = "share/nipy/"
 
@@ -104,23 +106,94 @@ def local_source(source: str) -> Iterator[str]:
     if "://" not in source:
         yield source
         return
+    url, digest = _url_and_digest(source)
+    place = pjoin(cache_dir(), "downloads", digest)
+    # It stays until `cache --prune`: other processes may be installing it as well.
+    target = pjoin(place, _archive_name(url))
+    if not os.path.isfile(target):
+        _download(url, digest, place, target)
+    yield target
+
+
+def _url_and_digest(source: str) -> tuple[str, str]:
     url, _, fragment = source.partition("#")
     digest = fragment.removeprefix("sha256=").lower()
+    if not is_archive(_archive_name(url)):
+        raise DataError(f"{shown(url)} names no archive (.zip, .whl, .tar.gz)")
     if not re.fullmatch("[0-9a-f]{64}", digest):
-        raise DataError(f"{url} is to be installed by its hash: {url}#sha256=HASH")
-    name = url.partition("?")[0].rstrip("/").rpartition("/")[2] or "archive"
-    place = pjoin(cache_dir(), "downloads", digest)
+        raise DataError(f"{shown(url)} is to be installed by its hash: {shown(url)}#sha256=HASH")
+    return url, digest
+
+
+def _archive_name(url: str) -> str:
+    """Return what the file that a URL leads to is called here: a name that every system holds."""
+    name = url.partition("?")[0].rstrip("/").rpartition("/")[2]
+    if not name_problem(name) and not name.startswith("."):
+        return name
+    ending = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
+    return f"archive{ending}"
+
+
+def _download(url: str, digest: str, place: str, target: str) -> None:
+    """Put what a URL leads to at a place in the cache, once it has the hash."""
+    command = shlex.join(["nibabel-data", "install", f"{shown(url)}#sha256={digest}"])
+    if is_offline() and not is_local(url):
+        raise DataError(
+            f"{shown(url)} is not here, and NIBABEL_DATA_OFFLINE forbids to download it; where "
+            f"there is a network, run\n\n    {command}"
+        )
+    transport = Transport()
     try:
         os.makedirs(place, exist_ok=True)
-        replace_file(
-            pjoin(place, REGISTRY), f"{shlex.quote(name)} sha256:{digest} {url}\n".encode()
-        )
+        with turn(digest, [place]):
+            if os.path.isfile(target):
+                return  # by another process, while this one waited
+            partial = open_partial(place, "sha256", digest)
+            try:
+                download([url], partial, transport)
+                partial.finish(target)
+            except TransferError as error:
+                raise DataError(_failure(url, error, partial.size, command)) from error
+            finally:
+                partial.keep()
     except OSError as error:
+        reason = (error.strerror or str(error)).lower()
         raise DataError(
-            f"cannot write {place}: {(error.strerror or str(error)).lower()}"
+            f"cannot write {place}: {reason}; name a directory that can be written in "
+            "NIBABEL_DATA_CACHE"
         ) from error
-    # It stays until `cache --prune`: other processes may be installing it as well.
-    yield str(fetch_file(place, name))
+    finally:
+        transport.close()
+
+
+def _failure(url: str, error: TransferError, size: int, command: str) -> str:
+    kept = f" ({size} bytes are here and are not downloaded again)" if size else ""
+    lines = "".join(
+        f"\n    {line.removeprefix(f'{shown(url)}: ')}" for line in f"{error}".split("\n")
+    )
+    step = "try again later" if error.again else "when that is mended, try again"
+    return f"cannot download {shown(url)}:{lines}\n\nNext: {step}{kept}\n\n    {command}"
+
+
+def check_source(source: str) -> None:
+    """Refuse what can be seen to be no source, without reading or downloading it.
+
+    Parameters
+    ----------
+    source : str
+        A path, or a URL with ``#sha256=``.
+
+    Raises
+    ------
+    DataError
+        If nothing is there, or neither a directory nor an archive, or the URL has no hash.
+    """
+    if "://" in source:
+        _url_and_digest(source)
+    elif not os.path.exists(source):
+        raise DataError(f"{source} does not exist")
+    elif not os.path.isdir(source) and not (os.path.isfile(source) and is_archive(source)):
+        raise DataError(f"{source} is neither a directory nor an archive (.zip, .whl, .tar.gz)")
 
 
 @contextmanager
@@ -143,19 +216,16 @@ def open_source(source: str, relpath: str | None = None) -> Iterator[list[Source
     Raises
     ------
     DataError
-        If there is none, or it cannot be read.
+        If there is none, or it cannot be read, or it has a name that not every system can hold.
     """
     if relpath is not None:
         relpath = split_spec(relpath)[0]
+    check_source(source)
     if os.path.isdir(source):
         yield _named(_in_directory(source), relpath, source)
-    elif os.path.isfile(source) and is_archive(source):
-        with open_archive(source) as members:
-            yield _named(_in_archive(members), relpath, source)
-    elif os.path.exists(source):
-        raise DataError(f"{source} is neither a directory nor an archive (.zip, .whl, .tar.gz)")
-    else:
-        raise DataError(f"{source} does not exist")
+        return
+    with open_archive(source) as members:
+        yield _named(_in_archive(members), relpath, source)
 
 
 def _named(packages: list[SourcePackage], relpath: str | None, source: str) -> list[SourcePackage]:
@@ -165,15 +235,20 @@ def _named(packages: list[SourcePackage], relpath: str | None, source: str) -> l
         if len(packages) > 1:
             several = ", ".join(package.relpath for package in packages)
             raise DataError(f"{source} holds several packages ({several}): --as names only one")
-        return [SourcePackage(relpath, packages[0].files, packages[0].directory)]
+        packages = [SourcePackage(relpath, packages[0].files, packages[0].directory)]
     names = [package.relpath for package in packages]
     for package in packages:
         if names.count(package.relpath) > 1:
             raise DataError(f"{source} holds {package.relpath} more than once")
-        if "/" not in package.relpath:
+        if relpath is None and "/" not in package.relpath:
             raise DataError(
                 f"{source} does not say where its package belongs; name it: "
                 f"--as PROJECT/{package.relpath or 'PACKAGE'}"
+            )
+        if problem := relpath_problem(package.relpath):
+            raise DataError(
+                f"{source} holds a package that cannot stand at {package.relpath!r}: {problem}; "
+                "name another place: --as PROJECT/PACKAGE"
             )
     return packages
 
@@ -212,6 +287,8 @@ def _directory_package(relpath: str, directory: str) -> SourcePackage:
         if state != "file" or status is None:
             what = "a link that leads nowhere" if state == "dangling" else "not a file"
             raise DataError(f"{place} is {what}: it cannot be part of a package")
+        if path.count("/") >= DEEPEST:
+            raise DataError(f"{shortened(place)} cannot be installed: {path_problem(path)}")
         files.append(SourceFile(path, status.st_size, _opener(place)))
     manifest = pjoin(directory, MANIFEST)
     if os.path.isfile(manifest):
@@ -227,12 +304,16 @@ def _opener(path: str) -> Callable[[], IO[bytes]]:
 
 
 def _refuse_linked_directories(directory: str) -> None:
-    for here, names, _ in os.walk(directory):
-        for name in names:
-            if os.path.islink(pjoin(here, name)):
-                raise DataError(
-                    f"{pjoin(here, name)} is a link to a directory; put the directory itself there"
-                )
+    pending = [directory]  # os.walk would call itself for each level
+    while pending:
+        with suppress(OSError), os.scandir(pending.pop()) as scan:
+            for entry in scan:
+                if entry.is_symlink() and entry.is_dir():
+                    raise DataError(
+                        f"{entry.path} is a link to a directory; put the directory itself there"
+                    )
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
 
 
 def _in_archive(members: list[Member]) -> list[SourcePackage]:
@@ -259,7 +340,7 @@ def _has_version(member: Member) -> bool:
 
 def _is_part(path: str) -> bool:
     """Return whether a member is one of a package: those of version control are not."""
-    return LEFT_OUT.isdisjoint(path.split("/")) and not path.startswith(".nibabel-data.")
+    return LEFT_OUT.isdisjoint(path.split("/")) and not path.startswith(PARTIAL)
 
 
 def _archive_package(top: str, members: list[Member]) -> SourcePackage:

@@ -1,9 +1,8 @@
 """What is known of files that were hashed before, so that unchanged ones are not hashed again.
 
-Two small JSON files a package, in the user's cache directory.  One holds, for each file, the
-signature that it had (time stamps, size, inode) and its hash.  The other holds one fingerprint of
-all signatures together, of a package in which nothing was amiss: while it holds, nothing but the
-signatures has to be looked at.
+One text file a package, in the user's cache directory, with one line a file: the signature that it
+had (time stamps, size, inode), its hash, and its path.  It is read and written line by line, so
+that a package of a million files takes little more memory than the hashes themselves.
 
 A file with another signature is hashed again; so is one that was written less than two seconds
 before it was hashed, because the clock of its file system could hide a second change.  Losing the
@@ -12,37 +11,18 @@ cache costs time, nothing else.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import suppress
-from os.path import join as pjoin
-from typing import Any
 
-from ..environment import cache_dir
 from ..ini import settled, signature
+from .unchanged import record_path, recorded_base
 
-__all__ = ["Stamps", "fingerprint"]
+__all__ = ["Stamps"]
 
-_FORM = 1
-
-
-def fingerprint(files: Iterable[tuple[str, str, os.stat_result | None]]) -> str:
-    """Return one hash of the names, states and signatures of files.
-
-    Parameters
-    ----------
-    files : iterable of (str, str, os.stat_result or None)
-        As `nibabel_data.package.manifest.package_files` returns them.
-    """
-    lines = [
-        (path, state, None if status is None else signature(status))
-        for path, state, status in files
-    ]
-    return hashlib.sha256(repr(lines).encode()).hexdigest()
+_FORM = "nibabel-data hashes 2"
 
 
 class Stamps:
@@ -54,28 +34,13 @@ class Stamps:
         The package's directory.
     """
 
-    __slots__ = ("_base", "_files", "_folder", "_name", "_now")
+    __slots__ = ("_base", "_files", "_now", "_path")
 
     def __init__(self, base: str) -> None:
         self._base = os.path.realpath(base)
-        self._folder = pjoin(cache_dir(), "verified")
-        self._name = hashlib.sha256(os.fsencode(self._base)).hexdigest()[:32]
+        self._path = record_path(base, "files")
         self._now = time.time_ns()
-        self._files: dict[str, list[Any]] | None = None
-
-    def clean(self, print_of_all: str) -> tuple[str, int] | None:
-        """Return what a package was checked against, and how many files, if it is still the same.
-
-        Parameters
-        ----------
-        print_of_all : str
-            The `fingerprint` of its files now, the manifest's among them.
-        """
-        known = self._read("clean")
-        if known.get("fingerprint") != print_of_all:
-            return None
-        checked = known.get("checked")
-        return str(known.get("against")), checked if isinstance(checked, int) else 0
+        self._files: dict[str, str] | None = None
 
     def known(self, path: str, status: os.stat_result | None) -> str | None:
         """Return the hash of a file that has not changed since it was remembered, or None.
@@ -88,51 +53,50 @@ class Stamps:
             Its status now.
         """
         if self._files is None:
-            files = self._read("files").get("files")
-            self._files = files if isinstance(files, dict) else {}
+            self._files = dict(self._read())
         entry = self._files.get(path)
-        if not isinstance(entry, list) or status is None:
+        if entry is None or status is None:
             return None
-        return str(entry[-1]) if entry[:-1] == list(signature(status)) else None
+        seen, _, sha256 = entry.rpartition(" ")
+        return sha256 if seen == _seen(status) else None
 
     def remember(self, path: str, sha256: str, status: os.stat_result) -> None:
         """Remember a hash, with the status that the file had before it was read."""
-        seen = signature(status)
-        if self._files is not None and settled(seen, self._now):
-            self._files[path] = [*seen, sha256]
+        if self._files is not None and settled(signature(status), self._now):
+            self._files[path] = f"{_seen(status)} {sha256}"
 
     def save(self) -> None:
         """Write the hashes, whole or not at all; where that cannot be, do without."""
-        self._write("files", {"files": self._files or {}})
-
-    def save_clean(
-        self,
-        files: Iterable[tuple[str, str, os.stat_result | None]],
-        print_of_all: str,
-        against: str,
-        checked: int,
-    ) -> None:
-        """Write that nothing is amiss, if every file is old enough to tell a change."""
-        if all(s is not None and settled(signature(s), self._now) for _, _, s in files):
-            content = {"fingerprint": print_of_all, "against": against, "checked": checked}
-            self._write("clean", content)
-
-    def _read(self, kind: str) -> dict[str, Any]:
-        with suppress(OSError, ValueError, AttributeError, RecursionError):
-            with open(pjoin(self._folder, f"{self._name}.{kind}"), encoding="utf-8") as file:
-                content: dict[str, Any] = json.load(file)
-            if content.get("form") == _FORM and content.get("base") == self._base:
-                return content
-        return {}
-
-    def _write(self, kind: str, content: dict[str, Any]) -> None:
-        with suppress(OSError, UnicodeEncodeError):
-            os.makedirs(self._folder, exist_ok=True)
-            descriptor, staged = tempfile.mkstemp(dir=self._folder, suffix=".tmp")
+        if "\n" in self._base:
+            return
+        folder = os.path.dirname(self._path)
+        with suppress(OSError):
+            os.makedirs(folder, exist_ok=True)
+            descriptor, staged = tempfile.mkstemp(dir=folder, suffix=".tmp")
             try:
-                with open(descriptor, "w", encoding="utf-8") as file:
-                    json.dump({"form": _FORM, "base": self._base, **content}, file)
-                os.replace(staged, pjoin(self._folder, f"{self._name}.{kind}"))
+                with open(descriptor, "wb") as file:
+                    file.write(os.fsencode(f"{_FORM}\n{self._base}\n"))
+                    for path, entry in (self._files or {}).items():
+                        if "\n" not in path:
+                            file.write(os.fsencode(f"{entry} {path}\n"))
+                os.replace(staged, self._path)
             except BaseException:
                 os.unlink(staged)
                 raise
+
+    def _read(self) -> Iterator[tuple[str, str]]:
+        """Yield path and entry of each line that is one."""
+        if recorded_base(self._path) != self._base:
+            return
+        with suppress(OSError, UnicodeDecodeError), open(self._path, "rb") as file:
+            if os.fsdecode(file.readline()).rstrip("\n") != _FORM:
+                return
+            file.readline()
+            for line in file:
+                words = os.fsdecode(line).rstrip("\n").split(" ", 6)
+                if len(words) == 7:
+                    yield words[6], " ".join(words[:6])
+
+
+def _seen(status: os.stat_result) -> str:
+    return " ".join(map(str, signature(status)))

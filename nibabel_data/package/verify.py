@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os.path import join as pjoin
 
 from ..errors import DataError
 from ..files import content_state
+from .held import Held, held_files
 from .manifest import (
     MANIFEST,
     hash_file,
+    in_threads,
     package_files,
     read_manifest,
     tree_hash,
-    workers,
 )
-from .registry import promised
-from .stamps import Stamps, fingerprint
+from .overlay import overlay_dir
+from .registry import REGISTRY, Registry, read_registry
+from .stamps import Stamps
+from .unchanged import Fingerprint, is_unchanged
 
 __all__ = ["Check", "Verification", "tree_of", "verify_directory"]
 
@@ -62,6 +65,8 @@ class Verification:
         The files that are not as they should be, sorted.
     problem : str
         Why nothing could be checked; empty if it could.
+    not_fetched : int
+        How many files a thin package promises that were not fetched, which is nothing amiss.
     """
 
     path: str
@@ -70,6 +75,7 @@ class Verification:
     hashed: int
     amiss: tuple[Check, ...] = ()
     problem: str = ""
+    not_fetched: int = 0
 
     @property
     def ok(self) -> bool:
@@ -85,6 +91,8 @@ def verify_directory(
     progress: Callable[[int], object] | None = None,
 ) -> Verification:
     """Compare the files of a package with its manifest, or with its distribution's RECORD.
+
+    What was fetched for a thin package, into it or into the overlay, is compared with its registry.
 
     Parameters
     ----------
@@ -109,57 +117,143 @@ def verify_directory(
     """
     base = os.fspath(base)
     try:
-        files = package_files(base)
-        stamps, now = Stamps(base), fingerprint([*files, _manifest_itself(base)])
-        clean = None if full else stamps.clean(now)
-        if clean is not None:
-            return Verification(base, clean[0], clean[1], 0)
+        known = None if full else is_unchanged(base)
+        if known is not None:
+            return Verification(base, known[0], known[1], 0, not_fetched=known[2])
+        registry = read_registry(base)
+        before = Fingerprint(base, "" if registry is None else overlay_dir(registry))
+        found = _Found(base, registry)
         expected, against = _expected(base)
-        promised(base)
     except DataError as error:
         return Verification(base, "", 0, 0, problem=str(error))
-    if not against:
-        problem = f"nothing to check against: no {MANIFEST}, and no distribution owns it"
-        return Verification(base, "", 0, 0, problem=problem)
-    found = {path: status for path, state, status in files if state == "file"}
-    fetched = {path: mark for path, mark in promised(base).items() if path in found}
-    for path, mark in fetched.items():
-        if path not in expected and mark.startswith("sha256:"):
-            expected[path] = mark.removeprefix("sha256:")
-    amiss = [
-        Check(path, "unreadable" if state == "unreadable" else "extra")
-        for path, state, _ in files
-        if path not in expected and path not in fetched
-    ]
-    present = [path for path in expected if path in found]
-    amiss += [_not_a_file(base, path) for path in expected if path not in found]
-    known = {path: stamps.known(path, found[path]) for path in present}
-    unknown = [path for path in present if full or known[path] is None]
-    hashes = _hashes(base, unknown, stamps, jobs, progress)
-    for path in present:
-        sha256 = hashes.get(path, known[path])
-        if isinstance(sha256, Check):
-            amiss.append(sha256)
-        elif sha256 != expected[path]:
-            amiss.append(Check(path, "changed"))
+    amiss = found.out_of_place(expected) if against else []
+    wanted = found.to_compare(expected)
+    stamps = Stamps(base)
+    read = [one for one in wanted if full or stamps.known(one.known_as, one.status) is None]
+    hashes = _hashes(read, stamps, jobs, progress)
+    for one in wanted:
+        digest = hashes.get(one.known_as) or stamps.known(one.known_as, one.status)
+        difference = digest if isinstance(digest, Check) else one.difference(digest)
+        if difference is not None:
+            amiss.append(difference)
     stamps.save()
-    if not amiss:
-        stamps.save_clean(files, now, against, len(present))
-    amiss.sort(key=lambda check: check.path)
-    return Verification(base, against, len(present), len(unknown), tuple(amiss))
+    problem = "" if against else _nothing_to_check_against(found.held)
+    checked = len({one.path for one in wanted})
+    not_fetched = len(found.not_fetched - expected.keys())
+    if not amiss and not problem:
+        before.keep(against, checked, not_fetched)
+    by_path = {check.path: check for check in reversed(amiss)}  # of two, what the manifest says
+    return Verification(
+        base,
+        against,
+        checked,
+        len({one.path for one in read}),
+        tuple(by_path[path] for path in sorted(by_path)),
+        problem,
+        not_fetched,
+    )
 
 
-def _manifest_itself(base: str) -> tuple[str, str, os.stat_result | None]:
-    try:
-        return MANIFEST, "file", os.stat(pjoin(base, MANIFEST))
-    except OSError:
-        return MANIFEST, "missing", None
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file that is here, and the hash that it has to have.
+
+    Parameters
+    ----------
+    path : str
+        Its path in the package, with forward slashes.
+    place : str
+        Where it is.
+    status : os.stat_result
+        Its status.
+    digest : str
+        The hash.
+    held : Held or None
+        What its registry says of it, if the hash is from there; else the hash is a SHA-256.
+    """
+
+    path: str
+    place: str
+    status: os.stat_result
+    digest: str
+    held: Held | None = None
+
+    @property
+    def known_as(self) -> str:
+        """What the stamps know its hash by."""
+        return self.path if self.held is None else self.held.known_as
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm of its hash."""
+        return "sha256" if self.held is None else self.held.entry.algorithm
+
+    def difference(self, digest: str | None) -> Check | None:
+        """Return what is wrong with a file that has a hash; None if nothing is."""
+        if digest == self.digest:
+            return None
+        if self.held is None or digest is None:
+            return Check(self.path, "changed")
+        return Check(
+            self.path, "changed", f"{self.held.difference(digest)}; fetch again: {self.held.mend}"
+        )
+
+
+class _Found:
+    """What lies in a package, and in its overlay."""
+
+    __slots__ = ("_base", "_files", "_here", "_lost", "held", "not_fetched")
+
+    def __init__(self, base: str, registry: Registry | None) -> None:
+        self._base = base
+        self._files = package_files(base)
+        self._here = {path: status for path, state, status in self._files if state == "file"}
+        self.held = {} if registry is None else held_files(registry, self._files)
+        promised = set() if registry is None else registry.entries.keys()
+        elsewhere = promised - self.held.keys()
+        # What git-annex has not got yet can be fetched; another link, or a FIFO, is in the way.
+        left = {path for path, state, _ in self._files if state != "absent"}
+        self._lost, self.not_fetched = elsewhere & left, elsewhere - left
+
+    def out_of_place(self, expected: Mapping[str, str]) -> list[Check]:
+        """Return what should be here and is not, and what is here and should not be."""
+        promised = self.held.keys() | self.not_fetched | self._lost
+        missing = [path for path in expected if path not in self._here]
+        missing += [path for path in self._lost if path not in expected]
+        return [
+            *(_not_a_file(self._base, path) for path in missing),
+            *(
+                Check(path, "unreadable" if state == "unreadable" else "extra")
+                for path, state, _ in self._files
+                if path not in expected and path not in promised
+            ),
+        ]
+
+    def to_compare(self, expected: Mapping[str, str]) -> list[_File]:
+        """Return the files that have a hash to be compared with."""
+        own = [
+            _File(path, pjoin(self._base, path), status, digest)
+            for path, digest in expected.items()
+            if (status := self._here.get(path)) is not None
+        ]
+        return own + [
+            _File(path, one.place, one.status, one.entry.digest, one)
+            for path, one in self.held.items()
+        ]
+
+
+def _nothing_to_check_against(held: Mapping[str, Held]) -> str:
+    problem = f"nothing to check against: no {MANIFEST}, and no distribution owns it"
+    if held:
+        problem += f"; only what was fetched was checked, by {REGISTRY}"
+    return problem
 
 
 def tree_of(base: str | os.PathLike[str], *, jobs: int | None = None) -> str:
     """Return the tree hash of what a package holds now, whatever its manifest says.
 
-    What was fetched for a thin package is not part of it: its registry is, with every hash.
+    What was fetched for a thin package is not part of it: its registry is, with every hash.  But
+    it must be what the registry promises.
 
     Parameters
     ----------
@@ -176,7 +270,7 @@ def tree_of(base: str | os.PathLike[str], *, jobs: int | None = None) -> str:
     Raises
     ------
     DataError
-        If a file cannot be read, or its content is not here.
+        If a file cannot be read, or its content is not here, or what was fetched is damaged.
 
     Examples
     --------
@@ -185,25 +279,34 @@ def tree_of(base: str | os.PathLike[str], *, jobs: int | None = None) -> str:
     """
     base = os.fspath(base)
     stamps = Stamps(base)
-    hashes: dict[str, str] = {}
-    unknown = []
-    fetched = promised(base).keys() - (read_manifest(base) or {}).keys()
-    for path, state, status in package_files(base):
+    registry, files = read_registry(base), package_files(base)
+    held = {} if registry is None else held_files(registry, files)
+    promised = set() if registry is None else registry.entries.keys()
+    fetched = promised - (read_manifest(base) or {}).keys()
+    wanted = [
+        _File(path, one.place, one.status, one.entry.digest, one)
+        for path, one in held.items()
+        if path in fetched
+    ]
+    for path, state, status in files:
         if path in fetched:
             continue
-        if state != "file":
+        if state != "file" or status is None:
             raise DataError(f"{pjoin(base, path)} is {state}: the package is not whole")
-        known = stamps.known(path, status)
-        if known is None:
-            unknown.append(path)
-        else:
-            hashes[path] = known
-    for path, sha256 in _hashes(base, unknown, stamps, jobs, None).items():
-        if isinstance(sha256, Check):
-            raise DataError(f"cannot read {pjoin(base, path)}: {sha256.detail}")
-        hashes[path] = sha256
+        wanted.append(_File(path, pjoin(base, path), status, ""))
+    unknown = [one for one in wanted if stamps.known(one.known_as, one.status) is None]
+    hashes = _hashes(unknown, stamps, jobs, None)
     stamps.save()
-    return tree_hash(hashes)
+    own: dict[str, str] = {}
+    for one in wanted:
+        digest = hashes.get(one.known_as) or stamps.known(one.known_as, one.status)
+        if isinstance(digest, Check):
+            raise DataError(f"cannot read {one.place}: {digest.detail}")
+        if one.held is None:
+            own[one.path] = digest or ""
+        elif difference := one.difference(digest):
+            raise DataError(difference.detail)
+    return tree_hash(own)
 
 
 def _expected(base: str) -> tuple[dict[str, str], str]:
@@ -231,30 +334,25 @@ def _not_a_file(base: str, path: str) -> Check:
 
 
 def _hashes(
-    base: str,
-    paths: list[str],
+    files: list[_File],
     stamps: Stamps,
     jobs: int | None,
     progress: Callable[[int], object] | None,
 ) -> dict[str, str | Check]:
-    """Return the hash of each file, or a check that says why it cannot be read."""
+    """Return, by what stamps know it by, each file's hash, or a check that says why it has none."""
 
-    def hash_one(path: str) -> str | Check:
-        file = pjoin(base, path)
+    def hash_one(file: _File) -> str | Check:
         try:
-            before = os.stat(file)
-            sha256 = hash_file(file)
+            before = os.stat(file.place)
+            digest = hash_file(file.place, file.algorithm)
         except OSError as error:
-            return Check(path, "unreadable", (error.strerror or str(error)).lower())
-        stamps.remember(path, sha256, before)
+            return Check(file.path, "unreadable", (error.strerror or str(error)).lower())
+        stamps.remember(file.known_as, digest, before)
         if progress is not None:
             progress(before.st_size)
-        return sha256
+        return digest
 
-    if not paths:
-        return {}
-    from concurrent.futures import ThreadPoolExecutor  # an unchanged package needs none
-
-    # Hashing large pieces releases the interpreter's lock, so that threads use every processor.
-    with ThreadPoolExecutor(workers(jobs)) as pool:
-        return dict(zip(paths, pool.map(hash_one, paths), strict=True))
+    once = {file.known_as: file for file in files}  # the manifest and the registry may name one
+    if not once:
+        return {}  # an unchanged package needs no threads
+    return dict(zip(once, in_threads(hash_one, once.values(), jobs), strict=True))

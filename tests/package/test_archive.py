@@ -74,6 +74,16 @@ NAMES = [
     ("nipy/templates/a\x1b[31m", "control character"),
     ("nipy/templates/NUL", "Windows reserves"),
     ("nipy/templates/com1.txt", "Windows reserves"),
+    ("nipy/templates/conin$", "Windows reserves"),
+    ("nipy/templates/T1.nii:hidden", "does not allow ':'"),
+    ("nipy/templates/what?", "does not allow '?'"),
+    ("nipy/templates/a.txt.", "takes a dot or a space off"),
+    ("nipy/templates/a.txt ", "takes a dot or a space off"),
+    ("nipy/templates /b.txt", "takes a dot or a space off"),
+    ("nipy/templates/a\x85b", "control character"),
+    ("nipy/templates/a\u202egpj.exe", "is not what it looks like"),
+    ("nipy/templates/a\u2066b", "is not what it looks like"),
+    ("nipy/templates/a\u2028b", "is not what it looks like"),
     ("nipy/templates/config.ini", "stands twice"),
     ("nipy/templates/CONFIG.INI", "on some systems"),
     ("nipy/templates/a.txt/b", "lies below the file"),
@@ -87,6 +97,28 @@ def test_names(name: str, why: str, make: Callable[..., Path], tmp_path: Path) -
     reason = refused(make(tmp_path / "evil.zip", [*GOOD, (name, b"evil")]), tmp_path)
     assert why in reason
     assert repr(name) in reason
+
+
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    name = os.fsdecode(b"nipy/templates/\xff")
+    reason = refused(make_tar(tmp_path / "evil.tar.gz", [*GOOD, (name, b"evil")]), tmp_path)
+    assert "its bytes are not UTF-8" in reason
+    assert "\\udcff" in reason
+
+
+@pytest.mark.parametrize("make", [make_tar, make_zip])
+@pytest.mark.parametrize("depth", [101, 3000])
+def test_a_path_that_is_too_deep(depth: int, make: Callable[..., Path], tmp_path: Path) -> None:
+    name = "d/" * depth + "a.txt"
+    reason = refused(make(tmp_path / "deep.zip", [*GOOD, (name, b"evil")]), tmp_path)
+    assert f"the path is too deep: {depth + 1} levels" in reason
+    assert "damaged" not in reason
+    assert len(reason) < 1000
+
+
+@pytest.mark.parametrize("name", ["sub-01/ses-1/anat/sub-01_T1w (1).nii.gz", "Atlas+é脳~1,a=b.txt"])
+def test_names_of_real_data(name: str) -> None:
+    assert check_name(name) == name
 
 
 def test_a_nul_in_a_name(tmp_path: Path) -> None:
@@ -210,6 +242,7 @@ def test_any_name_is_safe_or_refused(name: str) -> None:
         checked = check_name(name)
     except ArchiveError as error:
         assert repr(name) in str(error)
+        assert str(error).isprintable()
         return
     parts = checked.split("/")
     assert ".." not in parts

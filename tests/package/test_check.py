@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import shutil
@@ -272,6 +273,69 @@ def edit(top: Path, before: str, after: str) -> None:
     text = (top / "pyproject.toml").read_text()
     assert before in text
     (top / "pyproject.toml").write_text(text.replace(before, after))
+
+
+@pytest.fixture
+def promising(package: Path) -> Path:
+    """Return the package, in which a registry promises one file, well."""
+    digest = hashlib.sha256(b"an image").hexdigest()
+    (package / "registry.txt").write_text(f"2mm/T1.txt {digest} https://a.org/T1.txt\n")
+    with (package / "config.ini").open("a") as file:
+        file.write("registry = registry.txt\n")
+    return package
+
+
+def test_a_thin_package(top: Path, promising: Path) -> None:
+    assert check_package(top) == []
+    (promising / "2mm").mkdir()
+    (promising / "2mm" / "T1.txt").write_bytes(b"an image")
+    assert check_package(top) == []
+
+
+def test_a_registry_that_config_does_not_name(top: Path, promising: Path) -> None:
+    config = promising / "config.ini"
+    config.write_text(config.read_text().replace("registry = registry.txt\n", ""))
+    problem = the_one(top)
+    assert problem.path == "nipy/examplepkg/config.ini"
+    assert problem.problem.startswith("does not name registry.txt")
+    assert problem.mend == "add to [DEFAULT] the line 'registry = registry.txt'"
+    assert problem.serious
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "problem"),
+    [
+        ("a.txt", "registry.txt", "line 2: not a line of a registry"),
+        (f"config.ini {'0' * 64}", "registry.txt", "line 2: 'config.ini' makes the package"),
+        (f"a.txt {'0' * 64}", "registry.txt", "line 2: no URL for 'a.txt', and no key 'url'"),
+        (f"'a:b.txt' {'0' * 64} https://a.org/", "a:b.txt", "':'"),
+        (f"IMAGE.nii.gz {'0' * 64} https://a.org/", "IMAGE.nii.gz", "same name as 'image.nii.gz'"),
+        (
+            f"image.nii.gz {'0' * 64} https://a.org/",
+            "image.nii.gz",
+            "not what registry.txt, line 2",
+        ),
+        (f"image.nii.gz md5:{'0' * 32} https://a.org/", "image.nii.gz", "promises: md5 "),
+    ],
+)
+def test_what_is_wrong_with_a_registry(
+    line: str, path: str, problem: str, top: Path, promising: Path
+) -> None:
+    with (promising / "registry.txt").open("a") as file:
+        file.write(line)
+    found = the_one(top)
+    assert found.path == f"nipy/examplepkg/{path}"
+    assert problem in found.problem
+    assert found.mend
+    assert found.serious
+
+
+def test_base_urls_that_are_none(top: Path, promising: Path) -> None:
+    (promising / "registry.txt").write_text(f"a.txt {'0' * 64}\n")
+    with (promising / "config.ini").open("a") as file:
+        file.write("url = elsewhere\n")
+    assert the_one(top).path == "nipy/examplepkg/config.ini"
+    assert "not a URL: 'elsewhere'" in the_one(top).problem
 
 
 def test_shared_data_that_miss_the_package(top: Path) -> None:

@@ -36,7 +36,7 @@ def deb(tmp_path: Path) -> Path:
     del environment["NIPY_SYSTEM_DIR"]
     source = PROJECT / "examples" / "nipy-examplepkg"
     for arguments in (
-        ["install", str(source), "--system", "--prefix", "/opt/nipy"],
+        ["install", str(source), "--prefix", "/opt/nipy"],
         ["config", "add", "/opt/nipy/share/nipy", "--system", "nipy_example"],
     ):
         subprocess.run([COMMAND, *arguments], env=environment, check=True, capture_output=True)

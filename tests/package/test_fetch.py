@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import io
@@ -30,9 +31,12 @@ from nibabel_data import (
 from nibabel_data.cli.main import main
 from nibabel_data.package import download, fetch, partial, transport
 from nibabel_data.package.fetch import Fetched, fetch_file, fetch_package, is_offline
+from nibabel_data.package.registry import Entry, read_registry
+from nibabel_data.package.stamps import Stamps
 
 from ..conftest import MakePackage, run_python
 from ..test_silence import WATCH
+from .thin import make_thin, overlay_of, put_into_overlay
 from .web import Handler, Web, serve
 
 pytest.importorskip("requests", reason="pip install 'nibabel-data[fetch]'")
@@ -990,6 +994,133 @@ def test_the_command(several: Path, web: Web, capsys: pytest.CaptureFixture[str]
     assert "nibabel-data fetch nipy/templates a/2.txt" in capsys.readouterr().err
 
 
+# ---- files that were damaged after they were fetched
+
+
+@pytest.fixture(params=["sha256", "md5"])
+def shelved(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    monkeypatch.setenv("NIPY_DATA_PATH", str(tmp_path / "root"))
+    base = tmp_path / "root" / "nipy" / "templates"
+    return make_thin(base, tmp_path / "shelf", algorithm=request.param)
+
+
+@pytest.mark.parametrize("where", ["package", "overlay"])
+def test_what_is_damaged_is_fetched_again(
+    where: str, shelved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = shelved / "T1.nii"
+    if where == "overlay":
+        place = put_into_overlay(shelved, "T1.nii", b"")
+    place.write_bytes(b"AN IMAGE")
+    assert fetch_file(shelved, "T1.nii") == place  # which never reads what is there
+    assert place.read_bytes() == b"AN IMAGE"
+    assert main(["fetch", "nipy/templates", "T1.nii"]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{place}\n"
+    assert err.startswith(f"nibabel-data: note: {place} is not what registry.txt, line 1, promises")
+    assert err.endswith("it was fetched again\n")
+    assert place.read_bytes() == b"an image"
+    assert strays(shelved) == strays(overlay_of(shelved)) == []
+    assert main(["fetch", "nipy/templates", "T1.nii"]) == 0
+    assert capsys.readouterr() == (f"{place}\n", "")
+
+
+def test_what_is_here_is_read_only_if_it_changed(
+    shelved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nibabel_data.package.stamps.settled", lambda seen, now: True)
+    assert {one.state for one in fetch_package(shelved)} == {"fetched"}
+    assert {one.state for one in fetch_package(shelved)} == {"present"}
+    with monkeypatch.context() as patch:
+        patch.setattr("nibabel_data.package.held.hash_file", lambda *_: pytest.fail("read"))
+        assert {one.state for one in fetch_package(shelved)} == {"present"}
+        assert [one.state for one in fetch_package(shelved, ["config.ini"])] == ["present"]
+        assert {one.state for one in fetch_package(shelved)} == {"present"}
+    (shelved / "T1.nii").write_bytes(b"AN IMAGE")
+    assert [one.state for one in fetch_package(shelved)] == ["mended", "present"]
+
+
+def test_what_is_damaged_and_cannot_be_fetched(shelved: Path, tmp_path: Path) -> None:
+    registry = shelved / "registry.txt"
+    registry.write_text(registry.read_text().replace("file:///", "http://127.0.0.1:9/"))
+    place = shelved / "T1.nii"
+    place.write_bytes(b"AN IMAGE")
+    (result,) = fetch_package(shelved, ["T1.nii"], offline=True)
+    assert (result.state, result.place) == ("failed", "")
+    assert result.problem.startswith(f"{place} is not what registry.txt, line 1, promises")
+    assert "forbids to fetch it again; where there is a network" in result.problem
+    assert place.read_bytes() == b"AN IMAGE"
+    (tmp_path / "elsewhere").write_bytes(b"AN IMAGE")
+    place.unlink()
+    place.symlink_to(tmp_path / "elsewhere")
+    (result,) = fetch_package(shelved, ["T1.nii"])
+    assert f"a link to {tmp_path / 'elsewhere'}, which is not replaced" in result.problem
+    assert place.is_symlink()
+
+
+def test_what_is_damaged_in_a_package_that_cannot_be_written(
+    readonly: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NIPY_USER_DIR", "NIPY_SYSTEM_DIR"):  # those of the test are root's
+        monkeypatch.setenv(name, str(readonly / "none"))
+    place = readonly / "ICBM152" / "notes.txt"
+    with pytest.raises(PermissionError):
+        place.write_text("y")
+    registry = read_registry(readonly)
+    assert registry is not None
+    entry = Entry("ICBM152/notes.txt", "sha256", sha256(b"y"), ("file:///none",), 1)
+    promise = dataclasses.replace(registry, entries={entry.path: entry})
+    (result,) = fetch._Fetch(promise, None, None, Stamps(str(readonly))).many([entry], 1)
+    assert f"{place} is damaged, and cannot be replaced: permission denied" in result.problem
+
+
+def test_a_damaged_file_that_cannot_be_read(shelved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch_file(shelved, "T1.nii")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("nibabel_data.package.held.hash_file", refuse)
+    (result,) = fetch_package(shelved, ["T1.nii"])
+    assert result.problem == f"cannot read {shelved / 'T1.nii'}: input/output error"
+
+
+def test_eight_processes_mend_one_file(shelved: Path) -> None:
+    (shelved / "T1.nii").write_bytes(b"AN IMAGE")
+    command = [sys.executable, "-m", "nibabel_data", "fetch", "nipy/templates", "T1.nii"]
+    running = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(8)]
+    assert [process.wait(timeout=120) for process in running] == [0] * 8
+    assert (shelved / "T1.nii").read_bytes() == b"an image"
+    assert strays(shelved) == []
+
+
+# ---- packages whose config.ini does not name their registry
+
+
+def test_a_registry_that_config_does_not_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NIPY_DATA_PATH", str(tmp_path / "root"))
+    base = make_thin(tmp_path / "root" / "nipy" / "templates", tmp_path / "shelf", config="")
+    package = make_datasource("nipy/templates")
+    with pytest.raises(MissingFileError, match=r"not fetched yet:\n\n .*fetch nipy/templates T1"):
+        package.path("T1.nii", must_exist=True)
+    place = put_into_overlay(base, "T1.nii", b"an image")
+    assert package.fetch("T1.nii") == place
+    assert package.get_filename("T1.nii") == str(base / "T1.nii")
+    with pytest.raises(MissingFileError) as caught:
+        package.path("T1.nii", must_exist=True)
+    assert f"is fetched, to {place}, but not looked for there" in str(caught.value)
+    assert f"add to [DEFAULT] of {base / 'config.ini'} the line" in str(caught.value)
+    assert main(["find", "nipy/templates", "T1.nii"]) == 1
+    assert capsys.readouterr().err.endswith("\n\n    registry = registry.txt\n")
+    with (base / "config.ini").open("a") as file:
+        file.write("registry = registry.txt\n")
+    assert make_datasource("nipy/templates").path("T1.nii", must_exist=True) == place
+
+
 def test_the_command_for_a_package_that_has_all(
     make_package: MakePackage, monkeypatch: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -1005,7 +1136,7 @@ def test_fetch_waits_for_nobody_who_is_stalled(
     base = thin(web.url())
     locks = tmp_path / "cache" / "locks"
     locks.mkdir(parents=True)
-    monkeypatch.setattr(fetch, "_STALLED", 0.0)
-    monkeypatch.setattr(fetch, "_LOOK", 0.1)
+    monkeypatch.setattr(partial, "_STALLED", 0.0)
+    monkeypatch.setattr(partial, "_LOOK", 0.1)
     with filelock.FileLock(locks / f"{sha256(CONTENT)[:32]}.lock"):
         assert fetch_file(base, T1).read_bytes() == CONTENT

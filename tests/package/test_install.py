@@ -14,18 +14,25 @@ from pathlib import Path
 
 import pytest
 
-from nibabel_data import DataError, VersionedDatasource, make_datasource
+from nibabel_data import (
+    ConfigError,
+    DataError,
+    DefinitionError,
+    VersionedDatasource,
+    make_datasource,
+)
 from nibabel_data.cli.main import main
 from nibabel_data.package.bundle import bundle
 from nibabel_data.package.cache import cache_entries
-from nibabel_data.package.install import install, install_root, remove
+from nibabel_data.package.install import Installed, install, install_root
 from nibabel_data.package.manifest import MANIFEST
-from nibabel_data.package.new import new_package
+from nibabel_data.package.remove import remove
 from nibabel_data.package.verify import tree_of, verify_directory
 
 from ..conftest import PROJECT, MakePackage
 from ..test_installers import PIP, QUIET, run, wheel  # noqa: F401
 from .test_verify import seal
+from .thin import make_thin
 
 FILES = ("a.txt", "sub/b.txt")
 
@@ -143,11 +150,6 @@ def test_what_a_person_added_survives_an_upgrade_and_a_removal(source: Path, roo
     assert [path for path in Path(done.path).rglob("*") if path.is_file()] == [mine]
     with pytest.raises(DataError):
         make_datasource("nipy/templates", root)
-
-
-def test_removing_takes_the_directory_and_its_empty_parent(source: Path, root: Path) -> None:
-    remove(install(source, root=root)[0].path)
-    assert os.listdir(root) == []
 
 
 def test_what_was_not_installed_here_is_left_alone(
@@ -316,17 +318,213 @@ def test_the_verbs(
     assert f"{place} (NIPY user directory) is found before it" in err
     assert main(["remove", "nipy/templates"]) == 0
     assert capsys.readouterr().out == f"removed {place} (4 files)\n"
-    assert main(["install", str(source), "--root", str(root), "--user"]) == 2
     assert main(["install", str(tmp_path / "none")]) == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "below"),
+    [(["--prefix", "/usr"], "usr/share/nipy"), (["--system"], "usr/local/share/nipy")],
+)
 def test_a_packager_stages_below_destdir(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    option: list[str],
+    below: str,
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("DESTDIR", str(tmp_path / "stage"))
-    assert main(["install", str(source), "--system", "--prefix", "/usr"]) == 0
-    staged = tmp_path / "stage" / "usr" / "share" / "nipy"
-    assert make_datasource("nipy/templates", staged).version == "0.3"
+    os.umask(0o077)
+    assert main(["install", str(source), *option]) == 0
+    assert capsys.readouterr().err == ""
+    staged = tmp_path / "stage" / below
+    package = make_datasource("nipy/templates", staged)
+    assert package.version == "0.3"
+    assert stat.S_IMODE(os.stat(package.get_filename("a.txt")).st_mode) == 0o644
+    assert stat.S_IMODE(os.stat(staged).st_mode) == 0o755
+    assert main(["install", str(source), *option, "--destdir", str(tmp_path / "other")]) == 0
+    assert (tmp_path / "other" / below / "nipy" / "templates" / "a.txt").exists()
+
+
+@pytest.mark.parametrize("option", [["--root", "ROOT"], ["--user"], []])
+def test_destdir_is_not_for_a_root_or_a_user(
+    option: list[str],
+    source: Path,
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DESTDIR", str(tmp_path / "stage"))
+    words = [word.replace("ROOT", str(root)) for word in option]
+    assert main(["install", str(source), *words]) == 0
+    assert "note: DESTDIR is set, but not used, as " in capsys.readouterr().err
+    place = root if words[:1] == ["--root"] else Path(os.environ["HOME"], ".nipy")
+    assert make_datasource("nipy/templates", place).version == "0.3"
+    assert not (tmp_path / "stage").exists()
+    assert main(["install", str(source), *words, "--destdir", str(tmp_path / "stage")]) == 0
+    assert (tmp_path / "stage" / os.path.relpath(place, "/") / "nipy" / "templates").is_dir()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["--prefix", "/usr", "--system"], ["--user", "--system"], ["--user", "--prefix", "/usr"]),
+        *(["--root", "/a", "--system"], ["--root", "/a", "--user"], ["--root", "", "--prefix", ""]),
+    ],
+)
+def test_one_place_is_named(
+    words: list[str], source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["install", str(source), *words])
+    assert ended.value.code == 2
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--root", ""], ["--prefix", ""], ["--as", ""]])
+def test_an_empty_place_is_not_the_working_directory(
+    words: list[str], source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["install", str(source), *words]) == 2
+    assert "is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("relpath", "said"),
+    [
+        ("one", "'one' names no project: .* write --as PROJECT/one"),
+        ("nipy/t/sub", "has 3 parts: .* write for example --as nipy/sub"),
+        ("x>=3", "names a version, but a place has none: .* write --as PROJECT/x"),
+        ("nipy/x==3", "names a version, but a place has none: .* write --as nipy/x"),
+        ("nipy/t>=x", "x"),
+        ("/etc/nipy", "leaves the directory"),
+        ("nipy/t\0", "NUL"),
+    ],
+)
+def test_a_place_is_a_project_and_a_package(
+    relpath: str, said: str, source: Path, root: Path
+) -> None:
+    with pytest.raises(DataError, match=said):
+        install(source, root=root, relpath=relpath)
+    assert not root.exists()
+
+
+def test_a_wrong_place_is_wrong_usage(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for relpath in ("one", "nipy/t/sub", "x>=3"):
+        assert main(["install", str(source), "--as", relpath]) == 2
+        assert f"nibabel-data: --as {relpath!r} " in capsys.readouterr().err
+    assert main(["install", str(source), "--as", "./my//templates/"]) == 0
+    assert capsys.readouterr().out.startswith("my/templates 0.3 installed at ")
+
+
+@pytest.fixture
+def three(make_package: MakePackage) -> Path:
+    """Return a directory of three packages."""
+    for relpath in ("lab/a", "lab/b", "lab/c"):
+        top = make_package("three", relpath, "1.0", files=("x.txt",))
+    return top
+
+
+def test_several_are_looked_at_before_the_first_is_installed(three: Path, root: Path) -> None:
+    install(three / "lab" / "c", root=root)
+    (three / "lab" / "c" / "config.ini").write_text("[DEFAULT]\nversion = 0.9\n")
+    with pytest.raises(DataError, match=r"lab/c 1\.0 is installed, which is newer than 0\.9"):
+        install(three, root=root)
+    assert os.listdir(root / "lab") == ["c"]
+    archive = shutil.make_archive(str(root.parent / "three"), "gztar", three)
+    with pytest.raises(DataError, match=r"lab/c 1\.0 is installed, which is newer than 0\.9"):
+        install(archive, root=root)
+    (three / "lab" / "c" / MANIFEST).write_text("nonsense")
+    with pytest.raises(ConfigError, match=f"lab/c/{MANIFEST}, line 1"):
+        install(three, root=root)
+    with pytest.raises(DataError, match="a directory of its own"):
+        install(three, root=root, link=True)
+    assert os.listdir(root / "lab") == ["c"]
+    (three / "lab" / "c" / MANIFEST).unlink()
+    remove(root / "lab" / "c")
+    (root / "lab" / "c").mkdir(parents=True)
+    (root / "lab" / "c" / "mine.txt").write_text("")
+    with pytest.raises(DataError, match="it was not installed here"):
+        install(three, root=root)
+    assert os.listdir(root / "lab") == ["c"]
+
+
+def damage(package: Path) -> None:
+    """Let a package hold something else than its manifest says, of the same size."""
+    seal(package)
+    (package / "x.txt").write_bytes(b"DATA")
+
+
+def test_what_was_done_before_an_error_is_told(
+    three: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(three / "lab" / "c")
+    told: list[Installed] = []
+    with pytest.raises(DataError, match="lab/c does not hold what") as caught:
+        install(three, root=root, done=told.append)
+    assert [one.relpath for one in told] == ["lab/a", "lab/b"]
+    assert caught.value.results == tuple(told)
+    assert main(["install", str(three)]) == 1
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines()] == ["lab/a", "lab/b"]
+    assert "lab/c does not hold what" in err
+    assert main(["install", str(three), "--json"]) == 1
+    facts = json.loads(capsys.readouterr().out)
+    assert [one["relpath"] for one in facts["results"]] == ["lab/a", "lab/b"]
+    assert "lab/c does not hold what" in facts["error"]
+
+
+@pytest.mark.parametrize("wrong", ["r\0", "", "\ud800"])
+def test_a_path_that_no_file_can_have(wrong: str, source: Path, root: Path) -> None:
+    with pytest.raises(DefinitionError, match="the source"):
+        install(wrong, root=root)
+    with pytest.raises(DefinitionError, match="the root"):
+        install(source, root=wrong)
+    for options in ({"root": wrong}, {"prefix": wrong}):
+        with pytest.raises(DefinitionError):
+            install_root(**options)  # type: ignore[arg-type]
+    assert not root.exists()
+
+
+@pytest.mark.parametrize("wrong", [b"data.zip", 3, None])
+def test_a_path_is_text(wrong: object, source: Path, root: Path) -> None:
+    said = "must be a str or an os.PathLike of str, not " + type(wrong).__name__
+    with pytest.raises(TypeError, match=f"the source {said}"):
+        install(wrong, root=root)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=f"the root {said}"):
+        install(source, root=wrong)  # type: ignore[arg-type]
+    if wrong is not None:
+        with pytest.raises(TypeError, match="relpath must be a str"):
+            install(source, root=root, relpath=wrong)  # type: ignore[arg-type]
+
+
+def test_errors_name_the_source_and_not_what_was_staged(source: Path, root: Path) -> None:
+    (source / "config.ini").write_bytes(b"[DEFAULT]\nversion = 0.3\nregistry = registry.txt\n")
+    (source / "registry.txt").write_text("a line that is none\n")
+    with pytest.raises(ConfigError, match=rf"^{source}/registry\.txt, line 1: ") as caught:
+        install(source, root=root)
+    archive = shutil.make_archive(str(root.parent / "t"), "zip", source.parents[1])
+    with pytest.raises(ConfigError, match=rf"^nipy/templates/registry\.txt of {archive}, line 1"):
+        install(archive, root=root)
+    assert "staging" not in str(caught.value)
+
+
+def test_an_error_of_the_system_names_its_file(
+    source: Path,
+    public_tmp: Path,
+    unprivileged: Callable[[], AbstractContextManager[None]],
+) -> None:
+    copied = public_tmp / "nipy" / "templates"
+    shutil.copytree(source, copied)
+    (copied / "a.txt").chmod(0)
+    public_tmp.chmod(0o777)
+    with unprivileged(), pytest.raises(DataError) as caught:
+        install(copied, root=public_tmp / "root")
+    assert str(caught.value) == (
+        f"cannot install nipy/templates at {public_tmp}/root/nipy/templates: "
+        f"{copied}/a.txt: permission denied; nothing was changed"
+    )
 
 
 @pytest.fixture
@@ -340,6 +538,53 @@ def thin(make_package: MakePackage, tmp_path: Path) -> Path:
     url = (tmp_path / "shelf" / "T1.nii").as_uri()
     (package / "registry.txt").write_text(f"T1.nii sha256:{digest} {url}\n")
     return package
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("form", ["directory", "archive"])
+def test_what_a_source_holds_of_the_promised_is_what_was_promised(
+    form: str, sealed: bool, algorithm: str, root: Path, tmp_path: Path
+) -> None:
+    base = make_thin(
+        tmp_path / "top" / "nipy" / "templates", tmp_path / "shelf", algorithm=algorithm
+    )
+    if sealed:
+        seal(base)
+
+    def source() -> str:
+        if form == "directory":
+            return str(base)
+        return shutil.make_archive(str(tmp_path / "archive"), "zip", tmp_path / "top")
+
+    (base / "T1.nii").write_bytes(b"AN IMAGE")
+    with pytest.raises(DataError) as caught:
+        install(source(), root=root)
+    assert "T1.nii is not what registry.txt, line 1, promises: " in str(caught.value)
+    assert f"Get {source()} again" in str(caught.value)
+    assert ".nibabel-data-staging" not in str(caught.value)
+    assert not (root / "nipy" / "templates").exists()
+    (base / "T1.nii").write_bytes(b"an image")
+    (done,) = install(source(), root=root)
+    assert "T1.nii" not in Path(done.path, MANIFEST).read_text()
+    assert verify_directory(done.path).ok
+    assert verify_directory(done.path).checked == 3
+
+
+def test_a_damaged_file_that_was_fetched_is_not_carried_over(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nibabel_data.package.stamps.settled", lambda seen, now: True)
+    source = make_thin(tmp_path / "source", tmp_path / "shelf")
+    (done,) = install(source, root=root, relpath="nipy/templates")
+    for name in ("T1.nii", "sub/labels.txt"):
+        VersionedDatasource(done.path).fetch(name)
+    Path(done.path, "T1.nii").write_bytes(b"AN IMAGE")
+    assert not verify_directory(done.path).ok
+    install(source, root=root, relpath="nipy/templates", force=True)
+    result = verify_directory(done.path)
+    assert (result.ok, result.not_fetched) == (True, 1)
+    assert Path(done.path, "sub", "labels.txt").read_bytes() == b"labels"
 
 
 def test_what_was_fetched_is_part_of_a_package_but_not_of_its_manifest(
@@ -411,14 +656,6 @@ def test_a_link_never_takes_the_place_of_what_it_leads_to(source: Path, root: Pa
     with pytest.raises(DataError, match=r"holds notes\.txt, which was not installed"):
         install(source, root=root, link=True, force=True)
     assert Path(done.path, "a.txt").exists()
-
-
-def test_the_source_of_a_distribution_is_never_removed(tmp_path: Path) -> None:
-    top = new_package("my/brain", tmp_path / "my-brain")
-    seal(top / "my" / "brain")
-    with pytest.raises(DataError, match="is the source of the distribution at"):
-        remove(top / "my" / "brain")
-    assert (top / "my" / "brain" / "config.ini").exists()
 
 
 def test_whatever_a_person_added_is_kept(source: Path, root: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ print(install(sys.argv[1], root=sys.argv[2], force=True)[0].version)
 """
 REMOVE = """
 import sys
-from nibabel_data.package.install import remove
+from nibabel_data.package.remove import remove
 remove(sys.argv[1])
 """
 
@@ -94,7 +94,8 @@ def test_killed_at_any_moment_the_old_or_the_new_stands(
     dice, seen = random.Random(20261121), set()
     for number in range(50):
         before = whole(root)
-        kill_after(start(INSTALL, versions[(number + 1) % 2], root), dice.random() * lasts * 1.2)
+        longest = lasts * (1.2 + number / 20)  # a busy machine may have become slower since
+        kill_after(start(INSTALL, versions[(number + 1) % 2], root), dice.random() * longest)
         after = whole(root)
         assert after in (before, "0.3", "0.4")
         seen.add((before, after))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 
@@ -8,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nibabel_data import ConfigError, DataError, make_datasource
+from nibabel_data import ConfigError, DefinitionError
 from nibabel_data.cli.main import main
-from nibabel_data.package.bundle import bundle
 from nibabel_data.package.lock import (
     Locked,
     Wanted,
@@ -18,7 +18,6 @@ from nibabel_data.package.lock import (
     lock,
     read_lock,
     read_wanted,
-    sync,
     write_lock,
 )
 
@@ -27,6 +26,13 @@ from ..conftest import MakePackage
 
 @pytest.fixture
 def root(make_package: MakePackage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    return two_packages(make_package, monkeypatch, tmp_path)
+
+
+def two_packages(
+    make_package: MakePackage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Path:
+    """Put two packages on the search path; return their root, in the working directory."""
     monkeypatch.setenv("NIBABEL_DATA_CACHE", str(tmp_path / "cache"))
     root = make_package("here", files=("a.txt", "sub/b.txt"))
     make_package("here", "lab/atlas", "2.0", files=("c.txt",))
@@ -58,8 +64,6 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 @given(st.lists(st.builds(Locked, texts, texts, texts, texts)))
 def test_what_is_written_is_read_back(packages: list[Locked]) -> None:
-    import os
-
     path = os.path.join(os.environ["HOME"], "any.lock")
     write_lock(packages, path)
     assert read_lock(path) == packages
@@ -84,42 +88,6 @@ def test_an_added_file_is_a_difference(root: Path) -> None:
     assert len(compare(locked)) == 1
 
 
-def test_sync_installs_exactly_that_on_another_machine(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_lock(locked_now(), "data.lock")
-    names = ("nipy/templates", "lab/atlas")
-    bundle([(name, root / name) for name in names], "data.zip")
-    monkeypatch.setenv("NIPY_DATA_PATH", str(tmp_path / "there"))
-    with pytest.raises(DataError, match="names no source for it.*--from SOURCE"):
-        sync("data.lock", root=tmp_path / "there")
-    done = sync("data.lock", root=tmp_path / "there", source="data.zip")
-    assert {one.name for one in done} | {"lab/atlas"} == set(names)
-    assert compare(read_lock("data.lock")) == []
-    assert sync("data.lock", root=tmp_path / "there") == []
-
-
-def test_sync_refuses_a_source_that_holds_other_files(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_lock(lock([Wanted("lab/atlas", "data.zip")]), "data.lock")
-    (root / "lab" / "atlas" / "c.txt").write_text("other")
-    bundle([("lab/atlas", root / "lab" / "atlas")], "data.zip")
-    monkeypatch.setenv("NIPY_DATA_PATH", str(tmp_path / "there"))
-    with pytest.raises(DataError, match="other files than are locked"):
-        sync("data.lock", root=tmp_path / "there")
-    with pytest.raises(DataError):
-        make_datasource("lab/atlas")
-
-
-def test_sync_says_when_another_copy_is_found_first(root: Path, tmp_path: Path) -> None:
-    write_lock(lock([Wanted("lab/atlas", "data.zip")]), "data.lock")
-    bundle([("lab/atlas", root / "lab" / "atlas")], "data.zip")
-    (root / "lab" / "atlas" / "c.txt").write_text("other")
-    with pytest.raises(DataError, match=r"was installed in .*there, but other files"):
-        sync("data.lock", root=tmp_path / "there")
-
-
 def test_what_a_project_asks_for(tmp_path: Path) -> None:
     file = tmp_path / "pyproject.toml"
     file.write_text(
@@ -127,6 +95,41 @@ def test_what_a_project_asks_for(tmp_path: Path) -> None:
         "  {spec = 'lab/atlas', source = 'atlas.zip'},\n]\n"
     )
     assert read_wanted(file) == [Wanted("nipy/templates>=0.3"), Wanted("lab/atlas", "atlas.zip")]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("atlas.zip", "../project/sub/atlas.zip"),
+        ("../atlas.zip", "../project/atlas.zip"),
+        ("./data/", "../project/sub/data"),
+        ("/store/atlas.zip", "/store/atlas.zip"),
+        ("https://example.org/a.zip#sha256=0", "https://example.org/a.zip#sha256=0"),
+        ("", ""),
+    ],
+)
+def test_a_source_is_written_as_seen_from_the_lock(
+    source: str, expected: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "project" / "sub" / "pyproject.toml"
+    file.parent.mkdir(parents=True)
+    (tmp_path / "run").mkdir()
+    entry = f"{{spec = 'lab/atlas', source = '{source}'}}"
+    file.write_text(f"[tool.nibabel-data]\npackages = [{entry}]\n")
+    assert read_wanted(file, tmp_path / "run" / "data.lock") == [Wanted("lab/atlas", expected)]
+    assert read_wanted(file, file.parent / "data.lock") == [Wanted("lab/atlas", source)]
+    assert read_wanted(file) == [Wanted("lab/atlas", source)]
+
+
+@pytest.mark.parametrize("wrong", ["", "l\0", "\ud800"])
+def test_a_lock_that_no_file_can_be(wrong: str) -> None:
+    for call in (read_lock, read_wanted):
+        with pytest.raises(DefinitionError):
+            call(wrong)
+    with pytest.raises(DefinitionError):
+        write_lock([], wrong)
+    with pytest.raises(TypeError, match="the lock file must be a str"):
+        read_lock(b"data.lock")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from nibabel_data import ConfigError, DataError
 from nibabel_data.package.manifest import (
     MANIFEST,
     hash_files,
+    in_threads,
     manifest_text,
     package_files,
     parse_manifest,
@@ -102,3 +104,37 @@ def test_the_tree_hash_is_that_of_the_manifest() -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot read .*none: no such file"):
         hash_files(str(tmp_path), ["none"])
+
+
+def test_in_threads_keeps_the_order_and_few_items_waiting() -> None:
+    taken = 0
+
+    def items() -> Iterator[int]:
+        nonlocal taken
+        for number in range(5000):
+            taken += 1
+            yield number
+
+    for number, result in enumerate(in_threads(lambda item: -item, items(), 4)):
+        assert result == -number
+        assert taken <= number + 1001
+
+
+def test_in_threads_ends_at_the_first_error() -> None:
+    called = []
+
+    def fail(item: int) -> None:
+        called.append(item)
+        raise ValueError(item)
+
+    with pytest.raises(ValueError, match="^0$"):
+        list(in_threads(fail, range(100_000), 2))
+    assert len(called) < 2000
+
+
+def test_lines_are_counted_as_they_are_split() -> None:
+    good = f"{'0' * 64}  a"
+    for text in (f"{good}\n\nbad", f"{good}\n\nbad\n", f"\n{good}\nbad\n{good}"):
+        with pytest.raises(ConfigError, match="line 3: not a line"):
+            parse_manifest(text, "m.txt")
+    assert parse_manifest("", "m.txt") == parse_manifest("\n\n", "m.txt") == {}

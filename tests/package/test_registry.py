@@ -72,6 +72,26 @@ def test_bad_lines_name_file_line_and_problem(line: str, problem: str) -> None:
     assert problem in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("config.ini", "./registry.txt", "manifest-sha256.txt", "Config.INI", "registry.txt."),
+        *(".git/config", "sub/.GIT/hooks/x", ".git", ".gitattributes", "a/__pycache__/b.pyc"),
+        *(".DS_Store", ".nibabel-data.0123.part", ".datalad/config", "'.git /x'"),
+    ],
+)
+def test_what_makes_a_package_is_never_fetched(path: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^r\.txt, line 2: .* cannot be fetched; remove the line"
+    ):
+        parse_registry(f"{LINE}\n{path} {SHA256}\n", "r.txt")
+
+
+@pytest.mark.parametrize("path", ["sub/config.ini", "gitconfig", "a.git/x", "sub/registry.txt"])
+def test_names_that_are_nearly_such(path: str) -> None:
+    assert list(parse_registry(f"{path} {SHA256}\n", "r.txt")) == [path]
+
+
 def test_a_path_stands_once() -> None:
     with pytest.raises(ConfigError, match=r"line 2: a second line for .sub/a\.txt"):
         parse_registry(f"{LINE}\n./{LINE}", "r.txt")

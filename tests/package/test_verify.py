@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from nibabel_data.cli.main import main
-from nibabel_data.package import stamps, verify
+from nibabel_data.package import stamps, unchanged, verify
 from nibabel_data.package.manifest import MANIFEST, hash_files, manifest_text, package_files
 from nibabel_data.package.verify import verify_directory
 
 from ..conftest import MakePackage
 from ..test_installers import PIP, QUIET, run, wheel  # noqa: F401
+from .thin import make_thin, overlay_of, put_into_overlay
 
 
 def seal(base: Path) -> Path:
@@ -96,6 +97,7 @@ def test_a_malformed_manifest_is_told(package: Path) -> None:
 def old(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every file be one that was written long ago."""
     monkeypatch.setattr(stamps, "settled", lambda seen, now: True)
+    monkeypatch.setattr(unchanged, "settled", lambda seen, now: True)
 
 
 def test_an_unchanged_package_is_not_read_again(
@@ -169,17 +171,19 @@ def test_a_cache_that_cannot_be_written_does_no_harm(
     assert verify_directory(package).hashed == 4
 
 
-@pytest.mark.parametrize("files", [3, [1], {"a.txt": 5}, {"a.txt": []}])
-def test_a_damaged_entry_of_the_cache(
-    files: object, package: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("line", ["", "1 2 3", "1 2 3 4 5 6 7 8", "a b c d e f g", "\xff\0"])
+def test_a_damaged_line_of_the_cache(
+    line: str, package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old(monkeypatch)
     verify_directory(package)
     for file in Path(os.environ["NIBABEL_DATA_CACHE"], "verified").iterdir():
-        content = json.loads(file.read_text())
-        file.write_text(json.dumps({**content, "files": files, "checked": None}))
+        lines = file.read_text().split("\n")
+        file.write_bytes("\n".join([*lines[:2], line, *lines[3:]]).encode("latin-1"))
     os.utime(package / "a.txt", (1, 1))
     assert verify_directory(package).ok
+    (package / "a.txt").write_text("other")
+    assert states(package) == {"a.txt": "changed"}
 
 
 def test_a_manifest_that_is_no_file_does_not_block(package: Path) -> None:
@@ -220,3 +224,147 @@ def test_the_verb(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify"]) == 2
     shutil.rmtree(package)
     assert main(["verify", "nipy/templates"]) == 1
+
+
+# ---- thin packages
+
+
+@pytest.fixture(params=["sha256", "md5"])
+def thin(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NIBABEL_DATA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NIPY_DATA_PATH", str(tmp_path / "root"))
+    base = tmp_path / "root" / "nipy" / "templates"
+    return seal(make_thin(base, tmp_path / "shelf", algorithm=request.param))
+
+
+def put(base: Path, where: str, content: bytes = b"an image") -> Path:
+    """Put the file T1.nii, as if it had been fetched."""
+    if where == "overlay":
+        return put_into_overlay(base, "T1.nii", content)
+    (base / "T1.nii").write_bytes(content)
+    return base / "T1.nii"
+
+
+def test_what_is_not_fetched_is_nothing_amiss(thin: Path) -> None:
+    result = verify_directory(thin)
+    assert (result.ok, result.checked, result.not_fetched) == (True, 2, 2)
+    put(thin, "package")
+    result = verify_directory(thin)
+    assert (result.ok, result.checked, result.not_fetched) == (True, 3, 1)
+    put_into_overlay(thin, "sub/labels.txt", b"labels")
+    result = verify_directory(thin)
+    assert (result.ok, result.checked, result.not_fetched) == (True, 4, 0)
+
+
+@pytest.mark.parametrize("where", ["package", "overlay"])
+def test_fetched_files_are_checked_by_the_hash_of_the_registry(where: str, thin: Path) -> None:
+    put(thin, where)
+    assert verify_directory(thin).ok
+    place = put(thin, where, b"AN IMAGE")
+    (check,) = verify_directory(thin).amiss
+    assert (check.path, check.state) == ("T1.nii", "changed")
+    assert f"{place} is not what registry.txt, line 1, promises" in check.detail
+    assert check.detail.endswith("nibabel-data fetch nipy/templates T1.nii")
+
+
+@pytest.mark.parametrize("where", ["package", "overlay"])
+def test_fetched_files_that_have_not_changed_are_not_read_again(
+    where: str, thin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old(monkeypatch)
+    place = put(thin, where)
+    assert verify_directory(thin).hashed == 3
+    with monkeypatch.context() as patch:
+        patch.setattr(verify, "hash_file", lambda *_: pytest.fail("read"))
+        patch.setattr(verify, "read_registry", lambda _: pytest.fail("read"))
+        result = verify_directory(thin)
+        assert (result.ok, result.checked, result.hashed, result.not_fetched) == (True, 3, 0, 1)
+    put_into_overlay(thin, "sub/labels.txt", b"labels")
+    result = verify_directory(thin)
+    assert (result.ok, result.checked, result.hashed, result.not_fetched) == (True, 4, 1, 0)
+    status = place.stat()
+    put(thin, where, b"AN IMAGE")
+    os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert states(thin) == {"T1.nii": "changed"}
+    assert states(thin) == {"T1.nii": "changed"}
+    place.unlink()
+    assert verify_directory(thin).ok
+    assert verify_directory(thin, full=True).hashed == 3
+
+
+def test_what_stands_in_the_place_of_a_promised_file(thin: Path) -> None:
+    (thin / "T1.nii").symlink_to("../.git/annex/objects/a/b/KEY/KEY")
+    result = verify_directory(thin)
+    assert (result.amiss, result.not_fetched) == ((), 2)  # fetching it puts it into the overlay
+    put_into_overlay(thin, "T1.nii", b"an image")
+    assert verify_directory(thin).not_fetched == 1
+    (thin / "sub").mkdir()
+    (thin / "sub" / "labels.txt").symlink_to("nowhere")
+    (check,) = verify_directory(thin).amiss
+    assert (check.path, check.state) == ("sub/labels.txt", "missing")
+    assert check.detail == "a link that leads nowhere"
+
+
+def test_a_directory_in_the_overlay_is_no_file(thin: Path) -> None:
+    (overlay_of(thin) / "T1.nii").mkdir(parents=True)
+    assert verify_directory(thin).not_fetched == 2
+
+
+def test_the_fetched_files_of_what_has_no_manifest(
+    thin: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (thin / MANIFEST).unlink()
+    put(thin, "overlay")
+    result = verify_directory(thin)
+    assert not result.ok
+    assert result.problem.endswith("only what was fetched was checked, by registry.txt")
+    assert (result.checked, result.amiss) == (1, ())
+    put(thin, "overlay", b"AN IMAGE")
+    assert states(thin) == {"T1.nii": "changed"}
+    assert main(["verify", "nipy/templates"]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("unknown: ")
+    assert "    changed    T1.nii: " in out
+
+
+@pytest.mark.parametrize("where", ["package", "overlay"])
+def test_a_lock_holds_only_while_fetched_files_are_right(
+    where: str,
+    thin: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tree = verify.tree_of(thin)
+    put(thin, where)
+    assert verify.tree_of(thin) == tree
+    monkeypatch.chdir(tmp_path)
+    assert main(["lock", "nipy/templates"]) == 0
+    assert main(["verify", "--locked"]) == 0
+    place = put(thin, where, b"AN IMAGE")
+    capsys.readouterr()
+    assert main(["verify", "--locked"]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("differs: nipy/templates 0.3: ")
+    assert str(place) in out
+    assert "nibabel-data fetch nipy/templates T1.nii" in out
+    assert main(["lock", "nipy/templates"]) == 1
+    assert "registry.txt, line 1" in capsys.readouterr().err
+    assert main(["fetch", "nipy/templates", "T1.nii"]) == 0
+    assert main(["verify", "--locked"]) == 0
+
+
+def test_the_verb_counts_what_is_not_fetched(
+    thin: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old(monkeypatch)
+    for known in ("", ", 2 unchanged since they were read"):
+        assert main(["verify", "nipy/templates"]) == 0
+        said = f"ok: {thin} (2 files, by manifest{known}, 2 files not fetched)\n"
+        assert capsys.readouterr().out == said
+    assert main(["verify", "--json", "nipy/templates"]) == 0
+    (facts,) = json.loads(capsys.readouterr().out)
+    assert facts["not_fetched"] == 2
+    put(thin, "overlay", b"AN IMAGE")
+    assert main(["verify", "nipy/templates"]) == 1
+    assert f"amiss: {thin} (by manifest, 1 file not fetched)\n" in capsys.readouterr().out
