@@ -1,0 +1,81 @@
+"""Packages of NMODL mechanisms: found, built once, inserted in NEURON by name.
+
+>>> import nibabel_data.mechanisms as m
+>>> m.resolve('hh')
+'hh'
+
+    section = h.Section()
+    m.insert(section, 'Kv1_1')
+
+The names of the module ``glia`` are here with the same arguments.  Importing this package imports
+nothing else; each name is loaded when it is first used, and NEURON when a section is touched.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .accessor import InsertedMechanism as InsertedMechanism
+    from .accessor import Parameter as Parameter
+    from .arbor import catalogue as catalogue
+    from .compiling import CompileReport as CompileReport
+    from .compiling import compile as compile
+    from .discovery import Catalogue as Catalogue
+    from .discovery import discover as discover
+    from .discovery import get_packages as get_packages
+    from .discovery import package as package
+    from .engine import get as get
+    from .engine import insert as insert
+    from .engine import load_library as load_library
+    from .engine import remove as remove
+    from .mechanism import Mechanism as Mechanism
+    from .mechanism import MechanismPackage as MechanismPackage
+    from .preferences import context as context
+    from .preferences import select as select
+    from .resolution import MechanismName as MechanismName
+    from .resolution import Resolution as Resolution
+    from .resolution import explain as explain
+    from .resolution import resolve as resolve
+    from .trial import test as test
+
+_HOME = {
+    "Catalogue": "discovery",
+    "CompileReport": "compiling",
+    "InsertedMechanism": "accessor",
+    "Mechanism": "mechanism",
+    "MechanismName": "resolution",
+    "MechanismPackage": "mechanism",
+    "Parameter": "accessor",
+    "Resolution": "resolution",
+    "catalogue": "arbor",
+    "compile": "compiling",
+    "context": "preferences",
+    "discover": "discovery",
+    "explain": "resolution",
+    "get": "engine",
+    "get_packages": "discovery",
+    "insert": "engine",
+    "load_library": "engine",
+    "package": "discovery",
+    "remove": "engine",
+    "resolve": "resolution",
+    "select": "preferences",
+    "test": "trial",
+}
+
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

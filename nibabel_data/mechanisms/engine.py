@@ -1,0 +1,392 @@
+"""Mechanisms in NEURON: loaded when they are first asked for, inserted, looked at, removed.
+
+What would end the process is found out before NEURON is asked: a library that is cut short, a name
+that exists, an ion with another valence.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+
+from ..errors import MechanismError, warn
+from . import library
+from .accessor import InsertedMechanism
+from .discovery import discover
+from .resolution import MechanismName, resolve
+from .toolchain import INSTALL
+
+__all__ = ["get", "insert", "interpreter", "kind_in_neuron", "load", "load_library", "remove"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from .discovery import Mechanism
+    from .library import Toolchain
+    from .resolution import Asset
+    from .source import Prepared
+
+_loading = threading.RLock()
+_loaded: dict[str, str] = {}
+"""By the name of what this process has loaded: the digest of its source, or where it was found."""
+_tools: Toolchain | None = None
+
+
+def insert(
+    section: Any,
+    asset: Asset,
+    variant: str | None = None,
+    pkg: str | None = None,
+    *,
+    attributes: Mapping[str, Any] | None = None,
+    x: float | None = None,
+) -> InsertedMechanism:
+    """Insert a mechanism in a section, building and loading it if need be.
+
+    Parameters
+    ----------
+    section : h.Section, segment, or a wrapper of one (nrn-patch, BSB)
+        Where to; an artificial cell is nowhere, and None will do.
+    asset : str or tuple of str
+        The asset, ``(asset, variant)`` or ``(asset, variant, package)``, or a full name.
+    variant, pkg : str, optional
+        What this single use asks for; else what is preferred decides (see `context`, `select`).
+    attributes : dict, optional
+        Values of parameters, by their short names, in the units of the mechanism.
+    x : float, optional
+        The position along the section, from 0 to 1, of a point process; 0.5, or where the segment
+        is, if not given.  Of a density mechanism, where `attributes` are set: everywhere if not
+        given.
+
+    Returns
+    -------
+    InsertedMechanism
+        Gets, sets, records and describes its parameters.
+
+    Raises
+    ------
+    ResolveError
+        If no mechanism, or more than one, suits.
+    BuildError
+        If it does not build.
+    MechanismError
+        If NEURON cannot take it.
+    """
+    place, at = _section_of(section)
+    _remember_packages()
+    name = resolve(asset, pkg, variant)
+    kind = load(name.mechanism)
+    position = at if x is None else x
+    if kind == "functions":
+        raise MechanismError(
+            f"{name} is a file of functions (SUFFIX nothing): it is loaded now, and there is "
+            "nothing to insert."
+        )
+    h = interpreter()
+    if kind == "artificial cell":
+        inserted = InsertedMechanism(h, None, name, kind, getattr(h, name)())
+    elif kind == "point process":
+        _need_section(place, name)
+        where = place(0.5 if position is None else position)
+        inserted = InsertedMechanism(h, place, name, kind, getattr(h, name)(where))
+    else:
+        _need_section(place, name)
+        was_there = place.has_membrane(str(name))
+        place.insert(str(name))
+        inserted = InsertedMechanism(h, place, name, kind, None)
+        if attributes:
+            try:
+                inserted.set(attributes, x=position)
+            except MechanismError:
+                if not was_there:
+                    place.uninsert(str(name))
+                raise
+        return inserted
+    if attributes:
+        inserted.set(attributes)
+    return inserted
+
+
+def get(
+    section: Any, asset: Asset, variant: str | None = None, pkg: str | None = None
+) -> InsertedMechanism:
+    """Return the accessor of a density mechanism that is in a section.
+
+    Parameters
+    ----------
+    section, asset, variant, pkg
+        As in `insert`.
+
+    Returns
+    -------
+    InsertedMechanism
+        The accessor.
+
+    Raises
+    ------
+    MechanismError
+        If it is a point process, of which a section may have many (keep what `insert` returned), or
+        if it is not in the section.
+    """
+    place, _ = _section_of(section)
+    name = resolve(asset, pkg, variant)
+    kind = kind_in_neuron(name)
+    if kind in ("point process", "artificial cell"):
+        raise MechanismError(
+            f"{name} is a {kind}: a section may have many, so keep what insert() returned."
+        )
+    _need_section(place, name)
+    if kind is None or not place.has_membrane(str(name)):
+        present = sorted(place.psection()["density_mechs"])
+        raise MechanismError(
+            f"{name} is not in {place.name()}, which has {', '.join(present) or 'no mechanism'}.\n"
+            f"Insert it:  insert(section, {name.mechanism.asset!r})"
+        )
+    return InsertedMechanism(interpreter(), place, name, "density", None)
+
+
+def remove(section: Any, asset: Asset, variant: str | None = None, pkg: str | None = None) -> None:
+    """Take a density mechanism out of a section.
+
+    Parameters
+    ----------
+    section, asset, variant, pkg
+        As in `insert`.
+
+    Raises
+    ------
+    MechanismError
+        As `get`.
+    """
+    get(section, asset, variant, pkg).remove()
+
+
+def load(mechanism: Mechanism) -> str:
+    """Make NEURON know a mechanism, building it if need be; return its kind.
+
+    Parameters
+    ----------
+    mechanism : Mechanism
+        One that a package has.
+
+    Returns
+    -------
+    str
+        ``density``, ``point process``, ``artificial cell`` or ``functions``.
+
+    Raises
+    ------
+    BuildError
+        If it does not build.
+    MechanismError
+        If NEURON cannot take it: another of that name is there, or an ion has another valence.
+    """
+    name = mechanism.name
+    if name in _loaded and _loaded[name] == "functions":
+        return "functions"
+    if not mechanism.path:
+        kind = kind_in_neuron(name)
+        if kind is None:
+            raise MechanismError(f"this NEURON has no {name} of its own.")
+        return kind
+    with _loading:
+        kind = kind_in_neuron(name)
+        if kind is None:
+            kind = _load(mechanism)
+        elif name not in _loaded:
+            _loaded[name] = "found"  # by a library that this one did not load, such as x86_64
+    if mechanism.declared not in (None, kind) and name not in _told:
+        _told.add(name)
+        warn(
+            f"{mechanism.package} declares {name} as {mechanism.declared}; its source makes it "
+            f"{kind}, and so it is used."
+        )
+    return kind
+
+
+_told: set[str] = set()
+
+
+@cache
+def _remember_packages() -> None:
+    """Keep what the installed packages declare, once a process: the next one starts sooner."""
+    discover(remember=True)
+
+
+def _load(mechanism: Mechanism) -> str:
+    from .source import prepare
+
+    source = prepare(mechanism)
+    _check_ions(source)
+    path = library.obtain(source, tools(), package=mechanism.package, package_root=mechanism.root)
+    h = interpreter()
+    try:
+        done = h.nrn_load_dll(path)
+    except RuntimeError as error:
+        raise MechanismError(
+            f"NEURON does not take {mechanism.name} ({mechanism.path}): {error}"
+        ) from error
+    if done != 1.0:
+        raise MechanismError(
+            f"NEURON cannot load {path}, which was built for {mechanism.name}.\n"
+            "Build it again:  nibabel-data mech cache --clear"
+        )
+    if source.scanned.kind == "functions":
+        _loaded[mechanism.name] = "functions"
+        return "functions"
+    _loaded[mechanism.name] = source.digest
+    kind = kind_in_neuron(mechanism.name)
+    if kind is None:
+        raise MechanismError(
+            f"{mechanism.path} was loaded, and NEURON knows no {mechanism.name}: please report it."
+        )
+    return kind
+
+
+def tools() -> Toolchain:
+    """Return what builds for the NEURON of this process."""
+    global _tools
+    if _tools is None:
+        interpreter()
+        _tools = library.toolchain()
+    return _tools
+
+
+def interpreter() -> Any:
+    """Return NEURON's ``h``; `MechanismError` if NEURON is not installed."""
+    try:
+        from neuron import h
+    except ImportError as error:
+        raise MechanismError(
+            f"NEURON cannot be imported ({error}).\nInstall it:  {INSTALL}"
+        ) from error
+    return h
+
+
+def kind_in_neuron(name: str) -> str | None:
+    """Return the kind of what this process's NEURON knows under a name; None if nothing.
+
+    Parameters
+    ----------
+    name : str
+        A name of NEURON.
+
+    Returns
+    -------
+    str or None
+        ``density``, ``point process`` or ``artificial cell``.
+    """
+    known = _kinds.get(name)
+    if known is not None:  # what NEURON knows it never forgets
+        return known
+    for which, kind in ((0, "density"), (1, "point process")):
+        table = interpreter().MechanismType(which)
+        index = _index_in(table, str(name))
+        if index is not None:
+            _kinds[name] = "artificial cell" if which and table.is_artificial(index) else kind
+            return _kinds[name]
+    return None
+
+
+_kinds: dict[str, str] = {}
+
+
+def _index_in(table: Any, name: str) -> int | None:
+    """``select`` leaves what was selected where it does not know the name."""
+    table.select(name)
+    index = int(table.selected())
+    found = interpreter().ref("")
+    table.selected(found)
+    return index if found[0] == name else None
+
+
+def _check_ions(source: Prepared) -> None:
+    """NEURON ends the process where two mechanisms give an ion different valences."""
+    h = interpreter()
+    for ion, valence in source.scanned.ions:
+        if valence is None or kind_in_neuron(f"{ion}_ion") is None:
+            usual = _USUAL.get(ion)
+            if valence is None or usual is None or valence == usual:
+                continue
+            known = usual
+        else:
+            known = int(h.ion_charge(f"{ion}_ion"))
+        if known not in (valence, _UNDECIDED):
+            raise MechanismError(
+                f"{source.name} gives the ion {ion} the valence {valence} ({source.path}), and in "
+                f"this process it has {known}: NEURON would end.\n"
+                "Use another name for the ion, or the same valence in both."
+            )
+
+
+_UNDECIDED = -10000
+_USUAL = {"na": 1, "k": 1, "ca": 2}
+
+
+def _section_of(section: Any) -> tuple[Any, float | None]:
+    """Return the plain section, and the position if a segment was given."""
+    for _ in range(5):  # wrappers of wrappers
+        unwrap = getattr(section, "__neuron__", None)
+        if unwrap is None:
+            break
+        section = unwrap()
+    if hasattr(section, "sec") and hasattr(section, "x"):
+        return section.sec, float(section.x)
+    return section, None
+
+
+def _need_section(place: Any, name: MechanismName) -> None:
+    if not hasattr(place, "psection"):
+        raise MechanismError(
+            f"{name} goes into a section: {place!r} is a {type(place).__name__}, and an h.Section, "
+            "a segment, or a wrapper of one is needed."
+        )
+
+
+def load_library(*assets: Asset) -> list[MechanismName]:
+    """Load mechanisms, those that are not built being built in parallel first.
+
+    Under MPI every rank calls it, and where one rank fails all do.
+
+    Parameters
+    ----------
+    *assets : str or tuple of str
+        Which, as in `insert`.  None: everything that is installed; what does not build or load is
+        warned of, and raises when it is asked for.
+
+    Returns
+    -------
+    list of MechanismName
+        What is loaded.
+
+    Raises
+    ------
+    ResolveError, BuildError, MechanismError
+        If one of those that were named cannot be loaded.
+    """
+    from . import ranks
+    from .compiling import compile, everything
+
+    named = bool(assets)
+    interpreter()  # NEURON first: it may be what starts MPI
+    wanted = [resolve(asset) for asset in assets] if named else everything()[0]
+    built = compile(*wanted, strict=named, quiet=True)
+    loaded: list[MechanismName] = []
+    problem: MechanismError | None = None
+    for name in wanted:
+        if name in built.failed:
+            continue
+        try:
+            load(name.mechanism)
+            loaded.append(name)
+        except MechanismError as error:
+            if named:
+                problem = problem or error
+            else:
+                warn(str(error))
+    ranks.agree(problem)
+    for failed, reason in built.failed.items():
+        warn(f"{failed} is left out:\n{reason}")
+    return loaded
