@@ -6,15 +6,16 @@ that exists, an ion with another valence.
 
 from __future__ import annotations
 
+import sys
 import threading
 from functools import cache
 
 from ..errors import MechanismError, warn
-from . import library
+from . import receipts
 from .accessor import InsertedMechanism
 from .discovery import discover
+from .receipts import Receipt
 from .resolution import MechanismName, resolve
-from .toolchain import INSTALL
 
 __all__ = ["get", "insert", "interpreter", "kind_in_neuron", "load", "load_library", "remove"]
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from .discovery import Mechanism
     from .library import Toolchain
     from .resolution import Asset
-    from .source import Prepared
 
 _loading = threading.RLock()
 _loaded: dict[str, str] = {}
@@ -216,27 +216,25 @@ def _remember_packages() -> None:
 
 
 def _load(mechanism: Mechanism) -> str:
-    from .source import prepare
-
-    source = prepare(mechanism)
-    _check_ions(source)
-    path = library.obtain(source, tools(), package=mechanism.package, package_root=mechanism.root)
     h = interpreter()
+    neuron = sys.modules["neuron"].__file__ or ""
+    receipt = receipts.recall(mechanism, neuron) or _built(mechanism, neuron)
+    _check_ions(mechanism, receipt.ions)
     try:
-        done = h.nrn_load_dll(path)
+        done = h.nrn_load_dll(receipt.library)
     except RuntimeError as error:
         raise MechanismError(
             f"NEURON does not take {mechanism.name} ({mechanism.path}): {error}"
         ) from error
     if done != 1.0:
         raise MechanismError(
-            f"NEURON cannot load {path}, which was built for {mechanism.name}.\n"
+            f"NEURON cannot load {receipt.library}, which was built for {mechanism.name}.\n"
             "Build it again:  nibabel-data mech cache --clear"
         )
-    if source.scanned.kind == "functions":
+    if receipt.kind == "functions":
         _loaded[mechanism.name] = "functions"
         return "functions"
-    _loaded[mechanism.name] = source.digest
+    _loaded[mechanism.name] = receipt.digest
     kind = kind_in_neuron(mechanism.name)
     if kind is None:
         raise MechanismError(
@@ -245,12 +243,27 @@ def _load(mechanism: Mechanism) -> str:
     return kind
 
 
+def _built(mechanism: Mechanism, neuron: str) -> Receipt:
+    """Find or build the library, and keep a receipt for the next process."""
+    from . import library
+    from .source import prepare
+
+    source = prepare(mechanism)
+    path = library.obtain(source, tools(), package=mechanism.package, package_root=mechanism.root)
+    receipt = Receipt(path, source.digest, source.scanned.kind, source.scanned.ions)
+    if path.startswith(library.cache_directory()):
+        receipts.keep(mechanism, neuron, receipt, [*source.inputs, *tools().files()])
+    return receipt
+
+
 def tools() -> Toolchain:
     """Return what builds for the NEURON of this process."""
     global _tools
     if _tools is None:
+        from .library import toolchain
+
         interpreter()
-        _tools = library.toolchain()
+        _tools = toolchain()
     return _tools
 
 
@@ -259,6 +272,8 @@ def interpreter() -> Any:
     try:
         from neuron import h
     except ImportError as error:
+        from .toolchain import INSTALL
+
         raise MechanismError(
             f"NEURON cannot be imported ({error}).\nInstall it:  {INSTALL}"
         ) from error
@@ -302,10 +317,10 @@ def _index_in(table: Any, name: str) -> int | None:
     return index if found[0] == name else None
 
 
-def _check_ions(source: Prepared) -> None:
+def _check_ions(mechanism: Mechanism, ions: tuple[tuple[str, float | None], ...]) -> None:
     """NEURON ends the process where two mechanisms give an ion different valences."""
     h = interpreter()
-    for ion, valence in source.scanned.ions:
+    for ion, valence in ions:
         if valence is None or kind_in_neuron(f"{ion}_ion") is None:
             usual = _USUAL.get(ion)
             if valence is None or usual is None or valence == usual:
@@ -315,8 +330,8 @@ def _check_ions(source: Prepared) -> None:
             known = int(h.ion_charge(f"{ion}_ion"))
         if known not in (valence, _UNDECIDED):
             raise MechanismError(
-                f"{source.name} gives the ion {ion} the valence {valence} ({source.path}), and in "
-                f"this process it has {known}: NEURON would end.\n"
+                f"{mechanism.name} gives the ion {ion} the valence {valence} ({mechanism.path}), "
+                f"and in this process it has {known}: NEURON would end.\n"
                 "Use another name for the ion, or the same valence in both."
             )
 

@@ -57,6 +57,10 @@ class Toolchain:
         """Return the compiler; `BuildError` if there is none."""
         return find_compiler(c=self.neuron.writes_c, cache=cache_directory())
 
+    def files(self) -> list[str]:
+        """Return the files that decide what is built: of NEURON, and the compiler."""
+        return [*self.neuron.files(), self.compiler().command[0]]
+
     def digest(self) -> str:
         """Return twelve digits of what compiles: the compiler's version and the flags."""
         if self._digest is None:

@@ -42,12 +42,20 @@ class Prepared:
         Where the author's file is: headers included from C are looked for there.
     digest : str
         The SHA-256 of it all, hexadecimal.
+    inputs : tuple of str
+        Every file that was read for it: the author's, what it includes, headers.
     """
 
-    __slots__ = ("digest", "files", "folder", "name", "path", "scanned")
+    __slots__ = ("digest", "files", "folder", "inputs", "name", "path", "scanned")
 
     def __init__(
-        self, name: str, path: str, files: dict[str, bytes], scanned: nmodl.Source, digest: str
+        self,
+        name: str,
+        path: str,
+        files: dict[str, bytes],
+        scanned: nmodl.Source,
+        digest: str,
+        inputs: tuple[str, ...],
     ) -> None:
         self.name = name
         self.path = path
@@ -55,6 +63,7 @@ class Prepared:
         self.scanned = scanned
         self.folder = os.path.dirname(path)
         self.digest = digest
+        self.inputs = inputs
 
 
 def prepare(mechanism: Mechanism, *, name: str | None = None) -> Prepared:
@@ -95,7 +104,9 @@ def prepare(mechanism: Mechanism, *, name: str | None = None) -> Prepared:
         if scanned.kind != "functions":
             content = nmodl.rename_verbatim(content, old, name, declared)
         files[flat] = _flat(nmodl.to_ascii(content, source), included).encode("ascii")
-    return Prepared(name, path, files, scanned, _digest(files, scanned, path))
+    headers = _headers(os.path.dirname(path), scanned.c_includes)
+    inputs = (path, *(source for _, source, _ in included.values()), *headers)
+    return Prepared(name, path, files, scanned, _digest(files, headers), inputs)
 
 
 def _read(path: str, name: str, by: str, line: int | None) -> bytes:
@@ -164,17 +175,35 @@ def _flat(text: str, included: dict[str, tuple[str, str, str]]) -> str:
     return text
 
 
-def _digest(files: dict[str, bytes], scanned: nmodl.Source, path: str) -> str:
+def _headers(folder: str, wanted: tuple[str, ...]) -> dict[str, bytes]:
+    """Return the headers beside a source that its C text includes, directly or not, by path.
+
+    Those that are not there are NEURON's, or the system's.
+    """
+    found: dict[str, bytes] = {}
+    waiting = [pjoin(folder, header) for header in wanted]
+    while waiting:
+        path = waiting.pop(0)
+        if path in found:
+            continue
+        try:
+            with open(path, "rb") as file:
+                found[path] = file.read()
+        except OSError:
+            continue
+        deeper = _HEADER.findall(found[path])
+        waiting += [pjoin(os.path.dirname(path), os.fsdecode(header)) for header in deeper]
+    return found
+
+
+_HEADER = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
+
+
+def _digest(files: dict[str, bytes], headers: dict[str, bytes]) -> str:
     from hashlib import sha256
 
     digest = sha256(_RECIPE)
-    parts = list(files.items())
-    for header in scanned.c_includes:
-        try:
-            with open(pjoin(os.path.dirname(path), header), "rb") as file:
-                parts.append((header, file.read()))
-        except OSError:
-            continue  # one of NEURON's, or of the system
+    parts = [*files.items(), *((os.path.basename(path), headers[path]) for path in headers)]
     for file_name, content in parts:
         digest.update(b"\0%s\0%d\0" % (file_name.encode("utf-8", "replace"), len(content)))
         digest.update(content)

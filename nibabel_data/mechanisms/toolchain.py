@@ -67,6 +67,10 @@ class Neuron:
         """Whether ``nocmodl`` writes C (NEURON 8) rather than C++."""
         return self.version.partition(".")[0] in ("7", "8")
 
+    def files(self) -> list[str]:
+        """Return the files that `identity` is made from."""
+        return [self.nocmodl, self._makefile, _core_library(self.root)]
+
     def flags(self) -> list[str]:
         """Return the compiler's flags, as NEURON's makefile has them, without the compiler."""
         from .makefile import variables
