@@ -7,6 +7,7 @@ Each source goes through NEURON's own ``nocmodl``, under the name that it will h
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import subprocess
 import tempfile
@@ -62,11 +63,14 @@ def check_package(directory: str | os.PathLike[str] = ".") -> list[Problem]:
     below = [*_config(layout), *_files(layout)]
     package = read_collection(_name(layout), layout.relpath, layout.package, "", "data package", [])
     if not package.mechanisms:
+        found = [p for p in found if not p.problem.endswith("has no data yet")]  # which this says
         mend = "put one there: nibabel-data mech add FILE.mod"
         below.append(Problem(CONFIG, "there is no mechanism in it yet", mend, serious=False))
     else:
         below += check_mechanisms(package)
-    found += [Problem(prefix + p.path, p.problem, p.mend, p.serious) for p in below]
+    found += [
+        Problem(posixpath.normpath(prefix + p.path), p.problem, p.mend, p.serious) for p in below
+    ]
     return sorted(found, key=_order)
 
 
@@ -304,6 +308,7 @@ def _translated(source: Prepared, path: str, neuron: Neuron) -> Iterator[Problem
                 yield Problem(path, f"units: {line_and_text}", mend, serious=False)
 
 
+_REMARKS = ("Checking units of ", "INCLUDEing ")
 _AT = re.compile(r"\s*at line (\d+) in file (\S+)")
 
 
@@ -331,22 +336,32 @@ def _unit_error(folder: str, source: Prepared, neuron: Neuron) -> str:
         line.strip().removeprefix("units:").strip()
         for line in done.stdout.decode("utf-8", "replace").splitlines()
     ]
-    lines = [line for line in lines if line and not line.startswith("Checking units of ")]
+    lines = [line for line in lines if line and not line.startswith(_REMARKS)]
     said: list[str] = []
     for at, line in enumerate(lines):
         place = _AT.search(line)
         said.append(line[: place.start()] if place else line)
         if place:
             text, *units = lines[at + 1 :] or [""]
-            where = f"line {place[1]}: "
+            shown = text.replace("<<ERROR>>", "").strip()
+            where = f"line {_line_of(shown, source) or place[1]}: "
             if place[2] != f"{source.name}.mod":
                 where = f"{place[2]}, line {place[1]}: "
-            shown = text.replace("<<ERROR>>", "")
             told = f" ({' and '.join(units)})" if units else ""
-            if "NEURON" in text:  # of a variable of NEURON's own, it names a place at random
-                return " ".join(" ".join(said).split()).rstrip(" .")
-            return " ".join(f"{where}{' '.join(said)}: {shown}{told}".split())
+            if shown.startswith(
+                "NEURON"
+            ):  # of a variable of NEURON's own, it names a place at random
+                message = " ".join(" ".join(said).split()).rstrip(" .")
+                return f"{message} none" if message.endswith("instead of") else message
+            return " ".join(f"{where}{' '.join(said).strip()}: {shown}{told}".split())
     return " ".join(" ".join(lines).split()) or f"modlunit ends with {done.returncode}"
+
+
+def _line_of(text: str, source: Prepared) -> int | None:
+    """Return the one line of a source that is `text`: ``modlunit`` counts included lines too."""
+    lines = source.files[f"{source.name}.mod"].decode("ascii").split("\n")
+    found = [number for number, line in enumerate(lines, 1) if line.strip() == text]
+    return found[0] if len(found) == 1 else None
 
 
 def _valences(sources: Iterable[tuple[Mechanism, Prepared]], root: str) -> Iterator[Problem]:

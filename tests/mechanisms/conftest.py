@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,35 @@ def package():
   return pkg
 """
 ASTROCYTE_FILES = ("mod/glia__old__Na__granule.mod", "mod/glia__old__AMPA__0.mod")
+
+PAS = """\
+NEURON {
+    SUFFIX NAME
+    NONSPECIFIC_CURRENT i
+    RANGE g, e
+}
+UNITS {
+    (mV) = (millivolt)
+    (mA) = (milliamp)
+    (S) = (siemens)
+}
+PARAMETER {
+    g = 0.001 (S/cm2)
+    e = -70 (mV)
+}
+ASSIGNED {
+    v (mV)
+    i (mA/cm2)
+}
+BREAKPOINT {
+    i = g*(v - e)
+}
+"""
+"""A source with nothing wrong in it, of a mechanism called NAME."""
+
+needs_neuron = pytest.mark.skipif(
+    find_spec("neuron") is None, reason="needs NEURON: pip install 'nibabel-data[neuron]'"
+)
 
 REAL = ("dbbs-catalogue==6.0.1", "dbbs-mod-collection==2.2.3", "nrn-patch==8.0.2")
 
