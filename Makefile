@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format doc bench clean
+.PHONY: demo test check format doc bench bench-mechanisms clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo  ## install, and locate a real brain
@@ -29,6 +29,10 @@ doc: $(VENV)/.doc  ## build the documentation, and run its code blocks
 bench: $(VENV)/.test  ## measure beside nibabel, pooch and bare Python
 	$(BIN)/python benchmarks/locate.py --readme README.rst $(ARGS)
 	$(BIN)/python benchmarks/package.py --readme README.rst $(ARGS)
+	$(BIN)/python benchmarks/mechanisms.py --without-glia  # see bench-mechanisms
+
+bench-mechanisms: $(VENV)/.test  ## measure mechanisms beside Glia: half an hour
+	$(BIN)/python benchmarks/mechanisms.py --readme README.rst $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist doc/_build doc/api *.egg-info .coverage* htmlcov

@@ -86,6 +86,9 @@ class Benchmark(Generic[Effort]):
     quick: Effort
     versions: tuple[str, ...]
     facts: Callable[[], dict[str, object]] = dict
+    slow: str = ""
+    """The peer that can be left out, since it takes minutes: the option is ``--without-NAME``."""
+    measure_rest: Callable[[bool], list[Row]] | None = None
 
     @property
     def marks(self) -> tuple[str, str]:
@@ -249,16 +252,28 @@ def main(benchmark: Benchmark[Effort], argv: Sequence[str] | None = None) -> Non
     parser.add_argument("--json", metavar="FILE", type=Path, default=result, help="write JSON here")
     parser.add_argument("--readme", metavar="FILE", type=Path, help="put the table into this file")
     parser.add_argument("--worker", choices=benchmark.workers, help=argparse.SUPPRESS)
+    measure = benchmark.measure
+    if benchmark.measure_rest is not None:
+        described = "leave out what takes minutes: no result is kept, but for --json"
+        name = f"--without-{benchmark.slow}"
+        parser.add_argument(name, action="store_true", dest="rest", help=described)
     arguments = parser.parse_args(argv)
+    rest = benchmark.measure_rest is not None and arguments.rest
+    if benchmark.measure_rest is not None and rest:
+        if arguments.readme:
+            parser.error("a table is of one run, with nothing left out")
+        measure = benchmark.measure_rest
     if arguments.worker:
         effort = benchmark.quick if arguments.quick else benchmark.full
         print(json.dumps(benchmark.workers[arguments.worker](effort, Path.cwd())))
         return
-    rows = benchmark.measure(arguments.quick)
+    rows = measure(arguments.quick)
     table = [cells(row) for row in rows]
     print("\n".join(aligned([HEADER, *table])))
     facts = {**machine(benchmark.versions), **benchmark.facts()}
     content = {"machine": facts, "quick": arguments.quick, "rows": [*map(facts_of, rows)]}
+    if rest and arguments.json == result:
+        return  # what was measured in full stays
     arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     if arguments.readme:
         put_into(arguments.readme, benchmark.marks, rst_table(table))

@@ -7,18 +7,24 @@ This extension makes the ``code-block`` directive hand them to Sphinx's doctest 
 * any other block with a ``:caption:`` is the content of the file of that name, and is written;
 * a block that is neither says ``:untested: why``, or the build fails.
 
+A page that begins with the field ``:needs: this that`` is left out, and the reason said, where one
+of these is missing: a command (``g++``), a module (``neuron``), or a package for Glia.
+
 The blocks of a document run in order, in one `Scene`: a home below a temporary root, which is taken
 for ``/``, so that a page can say ``/etc/nipy`` and mean it.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,12 +32,16 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.directives.code import CodeBlock
+from sphinx.ext.doctest import DocTestBuilder
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 HOME = "/home/ana"
 SETUP = "from shellblocks import Scene; scene = Scene(); sh, write = scene.sh, scene.write"
 CLEANUP = "scene.close()"
 _ROOTED = re.compile(r"(?<![\w.~/}-])/(?=(?:etc/nipy|home|shared|opt)\b)")
+PACKAGES = {"dbbs-catalogue": "6.0.1"}
+"""Packages of mechanisms for Glia, which pages use; by name, the version."""
+
 _SET = {
     "COLUMNS": "80",
     "LC_ALL": "C.UTF-8",
@@ -49,7 +59,7 @@ class Scene:
     """Where the blocks of one document run: a home with a copy of the examples."""
 
     def __init__(self) -> None:
-        self._before = os.environ.copy(), os.getcwd()
+        self._before = os.environ.copy(), os.getcwd(), sys.path.copy()
         root = self.root = os.path.realpath(tempfile.mkdtemp(prefix="nibabel-data-doc-"))
         shutil.copytree(EXAMPLES, root + HOME + "/examples")
         foreign = re.compile("NIPY|NIBABEL|XDG|PYTHON|DESTDIR|MAKE|MFLAGS")
@@ -66,6 +76,7 @@ class Scene:
         os.environ.clear()
         os.environ.update(self._before[0])
         os.chdir(self._before[1])
+        sys.path[:] = self._before[2]
         shutil.rmtree(self.root)
 
     def templates(self, root: str = "~/data", version: str = "0.3") -> None:
@@ -78,6 +89,16 @@ class Scene:
         image.parent.mkdir(parents=True)
         carried = Path(nibabel.__file__).parent / "tests" / "data" / "anatomical.nii"
         nibabel.save(nibabel.load(carried), image)
+
+    def mechanisms(self, package: str = "dbbs-catalogue") -> None:
+        """Install a package for Glia, as pip would have, and quieten what pages do not show."""
+        site = self.root + HOME + "/env/lib/site-packages"
+        shutil.copytree(_installed(package)[0], site)
+        sys.path.append(site)
+        os.environ.update(PYTHONPATH=site, NEURON_MODULE_OPTIONS="-nogui")
+        if find_spec("matplotlib"):  # it looks for fonts at first, and may say so
+            command = [sys.executable, "-c", "import matplotlib.font_manager"]
+            subprocess.run(command, capture_output=True, check=True)
 
     def write(self, name: str, text: str) -> None:
         """Write a file; ``~`` in its name, and ``/etc/nipy`` in both, are those of the scene."""
@@ -145,7 +166,54 @@ def _as_doctest(text: str, status: int) -> str:
     return "\n".join(test) + "\n"
 
 
+@cache
+def _installed(package: str) -> tuple[str, str]:
+    """Return a directory in which a package for Glia is installed, and why it could not be.
+
+    It is taken from where the tests have theirs, if ``NIBABEL_DATA_TEST_MECHANISMS`` names that;
+    else pip is asked.
+    """
+    target = tempfile.mkdtemp(prefix="nibabel-data-doc-")
+    atexit.register(shutil.rmtree, target)
+    named = os.environ.get("NIBABEL_DATA_TEST_MECHANISMS")
+    if named:
+        for found in Path(named).glob(package.replace("-", "_") + "*"):
+            shutil.copytree(found, Path(target, found.name))
+        return target, "" if os.listdir(target) else f"{package} is not in {named}"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command += ["--no-deps", "--retries=1", "--timeout=15", "--target", target]
+    done = subprocess.run(
+        [*command, f"{package}=={PACKAGES[package]}"], capture_output=True, text=True
+    )
+    return target, f"pip: {done.stderr.strip()[-200:]}" if done.returncode else ""
+
+
+def _why_not(need: str) -> str:
+    if need in PACKAGES:
+        return _installed(need)[1]
+    if shutil.which(need) is None and find_spec(need.replace("+", "_")) is None:
+        return f"{need} is not installed"
+    return ""
+
+
+class PageBuilder(DocTestBuilder):
+    """Sphinx's doctest builder, which leaves out pages that need what is not here."""
+
+    def test_doc(self, docname: str, doctree: nodes.Node) -> bool:
+        """Run the blocks of a page; whether all is well."""
+        for need in self.env.metadata[docname].get("needs", "").split():
+            reason = _why_not(need)
+            if reason:
+                told = f"{docname} is left out, for it needs {need}: {reason}"
+                print(told, file=sys.stderr)  # a warning would be an error
+                self.outfile.write(f"{told}\n")
+                return True
+        return super().test_doc(docname, doctree)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Put the tested block in place of Sphinx's own."""
+    """Put the tested block and the builder in place of Sphinx's own."""
+    app.setup_extension("sphinx.ext.doctest")
     app.add_directive("code-block", TestedBlock, override=True)
+    app.add_builder(PageBuilder, override=True)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

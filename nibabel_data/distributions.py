@@ -14,12 +14,41 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from itertools import chain
+from typing import TYPE_CHECKING
 
-__all__ = ["installed_roots", "owner_of", "recorded_hashes", "system_owner"]
+from .ini import signature
+
+if TYPE_CHECKING:
+    from .ini import Signature
+
+__all__ = ["Recorded", "installed_roots", "owner_of", "recorded_hashes", "system_owner"]
 
 _SHARE = "share/nipy/"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the RECORD of a distribution says of one package.
+
+    Parameters
+    ----------
+    owner : str
+        The distribution, as ``name version``.
+    hashes : dict
+        SHA-256 by path below the package's directory, with forward slashes.
+    path : str
+        The RECORD; empty if it is no file of its own.
+    seen : tuple of int or None
+        Its `nibabel_data.ini.signature` before it was read.
+    """
+
+    owner: str
+    hashes: dict[str, str]
+    path: str = ""
+    seen: Signature | None = None
 
 
 def owner_of(directory: str | os.PathLike[str]) -> str | None:
@@ -42,7 +71,7 @@ def owner_of(directory: str | os.PathLike[str]) -> str | None:
     return system_owner(directory)
 
 
-def recorded_hashes(directory: str | os.PathLike[str]) -> tuple[str, dict[str, str]] | None:
+def recorded_hashes(directory: str | os.PathLike[str]) -> Recorded | None:
     """Return what the RECORD of the distribution that owns a package says of its files.
 
     Parameters
@@ -52,21 +81,35 @@ def recorded_hashes(directory: str | os.PathLike[str]) -> tuple[str, dict[str, s
 
     Returns
     -------
-    (str, dict) or None
-        The distribution, as ``name version``, and SHA-256 by path below the directory, with
-        forward slashes; None if no Python distribution owns it.
+    Recorded or None
+        None if no Python distribution owns it.
     """
     owner = _owner(directory)
     if owner is None:
         return None
     distribution, files = owner
+    path, seen = _record_of(distribution)
+    if path:  # read again, now that its signature is known
+        files = _recorded(distribution, distribution.read_text("RECORD") or "")
     below = _real(directory) + os.sep
     hashes = {
         path[len(below) :].replace(os.sep, "/"): _hexadecimal(recorded)
         for path, recorded in files.items()
         if path.startswith(below) and recorded.startswith("sha256=")
     }
-    return f"{distribution.name} {distribution.version}", hashes
+    return Recorded(f"{distribution.name} {distribution.version}", hashes, path, seen)
+
+
+def _record_of(distribution: Distribution) -> tuple[str, Signature | None]:
+    """Return the path of a RECORD and its signature."""
+    place = getattr(distribution, "_path", None)  # as pip itself finds out where it is
+    if not isinstance(place, os.PathLike):
+        return "", None
+    path = os.path.abspath(os.path.join(place, "RECORD"))
+    try:
+        return path, signature(os.stat(path))
+    except OSError:  # it went away, or lies in a zip
+        return "", None
 
 
 def _hexadecimal(recorded: str) -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "MissingFileError",
     "ResolveError",
     "VersionError",
+    "ViewerError",
     "warn",
 ]
 
@@ -153,6 +154,10 @@ class BuildError(MechanismError):
         self.path = path
         self.line = line
         self.first_error = first_error
+
+
+class ViewerError(DataError):
+    """Something cannot be shown, or the viewer cannot be used."""
 
 
 class DataWarning(UserWarning):

@@ -16,6 +16,7 @@ from . import ini
 from .datasource import CONFIG, read_version
 from .definition import DEFAULT_INSTALL_HINT, version_suits
 from .errors import ConfigError, DataError
+from .files import MANIFEST
 from .packagedef import PackageDef
 from .packages import package_names
 from .searchpath import root_state, search_path
@@ -90,6 +91,21 @@ class Explanation:
         """The finding that `make_datasource` returns, or None."""
         return next((finding for finding in self.findings if finding.state == "found"), None)
 
+    @property
+    def damaged(self) -> Finding | None:
+        """Where it is installed but cannot be used, as its ``config.ini`` is lost or damaged.
+
+        None if it is found, or no directory of the name has a manifest, which `verify` compares and
+        by which `remove` removes.
+        """
+        if self.found is not None:
+            return None
+        for finding in self.findings:
+            if finding.state in ("malformed", "no config.ini") and finding.path is not None:
+                if os.path.isfile(finding.path / MANIFEST):
+                    return finding
+        return None
+
     def headline(self) -> str:
         """Return the answer in one line.
 
@@ -131,6 +147,7 @@ class Explanation:
         return steps
 
     def _next_command(self) -> str:
+        asked = self.definition
         again = f"nibabel-data find {_quoted(str(self.definition))}"
         by_state = {finding.state: finding for finding in reversed(self.findings)}
         absent = by_state["absent"].adapted if "absent" in by_state else None
@@ -142,6 +159,11 @@ class Explanation:
         if "unreadable" in by_state:
             path = _quoted(str(by_state["unreadable"].path))
             return f"ask for permission to read it\n\n    ls -ld {path}"
+        if self.damaged is not None:
+            return (
+                f"{self.damaged.path} was installed, and has lost its {CONFIG}: install it again; "
+                f"to see what else is lost\n\n    nibabel-data verify {_quoted(asked.relpath)}"
+            )
         if "wrong version" in by_state:
             return f"install a version {self.definition.wanted}, then\n\n    {again}"
         for name in self.near:

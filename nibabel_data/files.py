@@ -15,6 +15,7 @@ from .errors import DataError
 
 __all__ = [
     "LEFT_OUT",
+    "MANIFEST",
     "PARTIAL",
     "annex_command",
     "content_state",
@@ -34,6 +35,9 @@ LEFT_OUT = frozenset(
     | {"Thumbs.db", "__pycache__"}
 )
 """Names that are never part of a package: of version control, and of file managers."""
+
+MANIFEST = "manifest-sha256.txt"
+"""The file of a package that holds the hash of every other."""
 
 PARTIAL = ".nibabel-data."
 """How the names of what is half fetched begin, in the directory of a package."""
@@ -95,13 +99,22 @@ def content_state(path: str) -> str:
     return "directory" if stat.S_ISDIR(mode) else "other"
 
 
-def is_pointer(path: str) -> bool:
+def is_pointer(path: str, status: os.stat_result | None = None) -> bool:
     """Return whether a file holds, in place of its content, the name of it in a git-annex.
 
     So do files of an unlocked branch, and on systems without links.
 
     Source: https://git-annex.branchable.com/internals/pointer_file/
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    status : os.stat_result, optional
+        Its status, where that is known: a file that is too large for a pointer is not opened.
     """
+    if status is not None and status.st_size >= 32768:
+        return False
     try:
         with open(path, "rb") as file:
             return os.fstat(file.fileno()).st_size < 32768 and file.read(15) == b"/annex/objects/"

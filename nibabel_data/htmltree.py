@@ -7,6 +7,7 @@ from html import escape
 
 from .errors import DataError
 from .files import human_size, walk_files
+from .table import counted
 
 __all__ = ["html_tree"]
 
@@ -49,7 +50,7 @@ def html_tree(title: str, base: str) -> str:
     left = len(entries) - MOST_FILES
     rest = f"<li>and {left} more</li>" if left > 0 else ""
     return (
-        f"<div><code>{escape(title)}</code> &ndash; {len(entries)} files, {total}"
+        f"<div><code>{escape(title)}</code> &ndash; {counted(len(entries), 'file')}, {total}"
         f"<ul>{_items(tree)}{rest}</ul></div>"
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["aligned", "printable", "width"]
+__all__ = ["aligned", "counted", "printable", "width"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +56,26 @@ def aligned(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
         gap.join(cell + " " * (widths[at] - width(cell)) for at, cell in enumerate(row)).rstrip()
         for row in cells
     ]
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return a number of things as people say it.
+
+    Parameters
+    ----------
+    number : int
+        How many.
+    one : str
+        What they are called if there is one.
+    several : str, optional
+        What they are called otherwise; `one` with an s by default.
+
+    Examples
+    --------
+    >>> counted(1, 'file'), counted(2, 'file'), counted(0, 'entry', 'entries')
+    ('1 file', '2 files', '0 entries')
+    """
+    return f"{number} {one if number == 1 else several or f'{one}s'}"
 
 
 def printable(text: str) -> str:

@@ -52,3 +52,28 @@ def test_packages_are_verified_installed_and_fetched_beside_other_tools(tmp_path
     assert "verify again" in written
     assert written.startswith("a\n")
     assert written.endswith("b\n")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_mechanisms_are_built_and_inserted_beside_the_compiler(tmp_path: Path) -> None:
+    pytest.importorskip("neuron", reason="needs pip install 'nibabel-data[neuron]'")
+    command = [sys.executable, PROJECT / "benchmarks" / "mechanisms.py", "--quick"]
+    options = ["--without-glia", "--json", tmp_path / "out.json"]
+    result = subprocess.run([*command, *options], capture_output=True, text=True, timeout=600)
+    if "pip', 'install'" in result.stderr:
+        pytest.skip(f"pip cannot install the packages: {result.stderr.strip()[-200:]}")
+    assert result.returncode == 0, result.stderr
+    assert "not measured: nmodl-glia" in result.stderr
+    facts = json.loads((tmp_path / "out.json").read_text())
+    assert "--without-glia" in facts["machine"]["not measured"]
+    assert {row["beside"] for row in facts["rows"]} >= {"by hand", "neuron, load, insert"}
+    assert all(row["ours"] > 0 and row["ratio"] > 0 for row in facts["rows"])
+
+
+def test_a_table_of_mechanisms_leaves_nothing_out(tmp_path: Path) -> None:
+    command = [sys.executable, PROJECT / "benchmarks" / "mechanisms.py", "--without-glia"]
+    options = ["--readme", tmp_path / "README.rst"]
+    result = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "a table is of one run" in result.stderr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["EPILOG", "SPEC", "VERBS", "Verb", "add_verb", "declare"]
+__all__ = ["EPILOG", "MECHANISMS", "SPEC", "VERBS", "Verb", "add_verb", "declare"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,6 +112,12 @@ def _completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell")
 
 
+def _mech(parser: argparse.ArgumentParser) -> None:
+    from .mech_arguments import declare_verbs
+
+    declare_verbs(parser)
+
+
 VERBS = (
     Verb("path", "search:path", "show the search path: roots, origins, states"),
     Verb("list", "search:list_packages", "list the packages, versions, shadowed copies", _list),
@@ -133,6 +139,16 @@ VERBS = (
         "completion:completion",
         "print the completion script for a shell",
         _completion,
+        json=False,
+    ),
+)
+
+MECHANISMS = (
+    Verb(
+        "mech",
+        "mech:mech",
+        "find, build and package mechanisms for NEURON and Arbor",
+        _mech,
         json=False,
     ),
 )

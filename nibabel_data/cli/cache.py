@@ -8,6 +8,7 @@ from dataclasses import asdict
 from ..environment import cache_dir
 from ..files import human_size
 from ..package.cache import CacheEntry, cache_entries, prune
+from ..table import counted
 from .output import print_json, print_table, shown
 
 __all__ = ["cache"]
@@ -29,7 +30,8 @@ def cache(arguments: argparse.Namespace) -> int:
     done = "in"
     if arguments.prune or arguments.all:
         done = "would be removed from" if arguments.dry_run else "removed from"
-    print(f"{len(entries)} entries, {total}, {done} {shown(cache_dir())}")
+    things = counted(len(entries), "entry", "entries")
+    print(f"{things}, {total}, {done} {shown(cache_dir())}")
     return 0
 
 

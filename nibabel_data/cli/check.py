@@ -8,7 +8,12 @@ from dataclasses import asdict
 from ..package.check import Problem, check_package
 from .output import paint, print_json, shown
 
-__all__ = ["check"]
+__all__ = ["check", "print_problems"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -16,12 +21,17 @@ def check(arguments: argparse.Namespace) -> int:
     problems = check_package(arguments.directory)
     if arguments.json:
         print_json([asdict(problem) for problem in problems])
-    elif not problems:
-        print(f"{paint('ok', 'green')}: {shown(arguments.directory)}")
     else:
-        for problem in problems:
-            _print(problem)
+        print_problems(problems, arguments.directory)
     return 1 if any(problem.serious for problem in problems) else 0
+
+
+def print_problems(problems: Sequence[Problem], directory: str | os.PathLike[str]) -> None:
+    """Print what is wrong with a package, or that it is ok."""
+    if not problems:
+        print(f"{paint('ok', 'green')}: {shown(directory)}")
+    for problem in problems:
+        _print(problem)
 
 
 def _print(problem: Problem) -> None:

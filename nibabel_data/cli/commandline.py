@@ -8,7 +8,7 @@ from __future__ import annotations
 from . import arguments, package_arguments
 from .plain import Plain
 
-__all__ = ["VERBS", "parser", "read_words"]
+__all__ = ["VERBS", "parser", "read_by_argparse", "read_words"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .plain import Values
 
-_WINGS = (arguments.VERBS, package_arguments.VERBS)
+_WINGS = (arguments.VERBS, package_arguments.VERBS, arguments.MECHANISMS)
 
 VERBS = {verb.name: verb for wing in _WINGS for verb in wing}
 
@@ -35,7 +35,43 @@ def read_words(words: Sequence[str]) -> argparse.Namespace | Values:
         return parser().parse_args(words)
     plain = Plain(verb=verb.name)
     arguments.declare(plain, verb)
-    return plain.read(words[1:]) or parser(verb.name).parse_args(words)
+    return plain.read(words[1:]) or read_by_argparse(parser(verb.name), words)
+
+
+def read_by_argparse(top: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """Return what words say, options and others in any order.
+
+    Parameters
+    ----------
+    top : argparse.ArgumentParser
+        What `parser` returns.
+    words : sequence of str
+        As for `read_words`.  The parser of the verb itself reads them, and so ends the process, if
+        they are wrong, with the usage of that verb.
+    """
+    import argparse
+
+    known: dict[str, str] = {}
+    verbs = _verbs_of(top)
+    while verbs is not None and words and words[0] in verbs.choices:
+        known[verbs.dest], top, words = words[0], verbs.choices[words[0]], words[1:]
+        verbs = _verbs_of(top)
+    if verbs is not None:
+        return top.parse_args(words, argparse.Namespace(**known))
+    chosen, left = top.parse_known_args(words, argparse.Namespace(**known))
+    if not left:
+        return chosen
+    # By itself argparse gives what follows an option to no argument that has got a word before.
+    return top.parse_intermixed_args(words, argparse.Namespace(**known))
+
+
+def _verbs_of(
+    parser: argparse.ArgumentParser,
+) -> argparse._SubParsersAction[argparse.ArgumentParser] | None:
+    import argparse
+
+    actions = parser._subparsers._group_actions if parser._subparsers is not None else []
+    return next((one for one in actions if isinstance(one, argparse._SubParsersAction)), None)
 
 
 def parser(only: str | None = None) -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 
 from ..definition import read
-from ..errors import DataError
+from ..errors import DataError, DefinitionError
 from ..explanation import explain
 from ..locate import make_datasource
 from ..package.bundle import bundle as write_bundle
@@ -18,6 +18,7 @@ from ..package.install import install as install_source
 from ..package.overlay import fetch_command
 from ..package.remove import Removed, check_removal
 from ..package.remove import remove as remove_package
+from ..table import counted
 from .output import as_is, print_json, shown
 from .progress import byte_bar, say
 
@@ -27,6 +28,11 @@ __all__ = ["bundle", "install", "remove"]
 def install(arguments: argparse.Namespace) -> int:
     """Install, and say where, and whether it is found there."""
     destdir = _destdir(arguments)
+    if destdir and arguments.link:
+        raise DefinitionError(
+            "--link leaves a link to a directory of this machine, which is nothing to stage below "
+            f"{destdir}; leave out --link"
+        )
     root = install_root(
         root=arguments.root, prefix=arguments.prefix, system=arguments.system, destdir=destdir
     )
@@ -94,7 +100,7 @@ def _say_if_hidden(one: Installed, root: str) -> None:
 
 def remove(arguments: argparse.Namespace) -> int:
     """Remove packages, all of which are looked at first, and tell what was kept."""
-    found = [make_datasource(spec).base_path for spec in arguments.specs]
+    found = map(_place, arguments.specs)
     places = list(dict.fromkeys(check_removal(place) for place in found))
     results: list[Removed] = []
     try:
@@ -110,8 +116,19 @@ def remove(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _place(spec: str) -> str:
+    """Return where a package is, also if its config.ini is lost or damaged."""
+    try:
+        return make_datasource(spec).base_path
+    except DataError as error:
+        damaged = None if error.explanation is None else error.explanation.damaged
+        if damaged is None or error.explanation.definition.wanted:  # its version is not known
+            raise
+        return str(damaged.path)
+
+
 def _tell_removed(one: Removed) -> None:
-    say(f"removed {one.path} ({one.files} files)")
+    say(f"removed {one.path} ({counted(one.files, 'file')})")
     for path in one.kept:
         say(f"    kept, as somebody added it: {os.path.join(one.path, path)}")
 
@@ -129,9 +146,8 @@ def bundle(arguments: argparse.Namespace) -> int:
 def _say_if_not_fetched(base: str) -> None:
     missing = len(unfetched(base))
     if missing:
-        files = "1 file" if missing == 1 else f"{missing} files"
         print(
-            f"nibabel-data: note: {files} of the package at {shown(base)} not fetched, so not in "
+            f"nibabel-data: note: {counted(missing, 'file')} of the package at {shown(base)} not fetched, so not in "
             f"the bundle; to have all in it, run first\n\n    {shown(fetch_command(base))}\n",
             file=sys.stderr,
         )

@@ -11,6 +11,7 @@ from ..package.install import install_root
 from ..package.lock import Locked, Wanted, compare, read_lock, read_wanted, write_lock
 from ..package.lock import lock as lock_packages
 from ..package.sync import sync as sync_packages
+from ..table import counted
 from .output import print_differences, print_json, shown
 from .progress import byte_bar, say
 
@@ -29,15 +30,18 @@ def lock(arguments: argparse.Namespace) -> int:
         return 0
     for one in locked:
         print(shown(f"{one.name} {one.version} {one.tree[:23]}"))
-    print(f"{len(locked)} packages locked in {shown(arguments.output)}")
+    print(f"{counted(len(locked), 'package')} locked in {shown(arguments.output)}")
     return 0
 
 
 def sync(arguments: argparse.Namespace) -> int:
     """Install what the lock says; with ``--frozen`` only compare. Status 1 if it differs."""
     if arguments.frozen:
-        differences = compare(read_lock(arguments.lock))
-        print_differences(differences, as_json=arguments.json)
+        locked = read_lock(arguments.lock)
+        differences = compare(locked)
+        print_differences(
+            differences, locked=len(locked), path=arguments.lock, as_json=arguments.json
+        )
         return 1 if differences else 0
     if os.environ.get("DESTDIR"):
         note = "DESTDIR is set, but not used: sync installs where data are found"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ..table import aligned, printable
+from ..table import aligned, counted, printable
 
 __all__ = [
     "as_is",
@@ -84,8 +84,10 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def print_differences(differences: Sequence[Difference], *, as_json: bool) -> None:
-    """Print how what is on the search path differs from a lock."""
+def print_differences(
+    differences: Sequence[Difference], *, locked: int, path: str, as_json: bool
+) -> None:
+    """Print how what is on the search path differs from a lock file of so many packages."""
     if as_json:
         from dataclasses import asdict
 
@@ -95,3 +97,6 @@ def print_differences(differences: Sequence[Difference], *, as_json: bool) -> No
         one = difference.locked
         text = shown(f"{one.name} {one.version}: {difference.problem}")
         print(f"{paint('differs', 'red')}: {text}")
+    if not differences:
+        packages = counted(locked, "package is", "packages are")
+        print(f"{paint('ok', 'green')}: {packages} as {shown(path)} says")

@@ -81,21 +81,18 @@ class Plain:
         >>> plain = Plain()
         >>> plain.add_argument('specs', nargs='*')
         >>> plain.add_argument('--all', action='store_true')
-        >>> vars(plain.read(['--all', 'a', 'b']))
+        >>> vars(plain.read(['a', '--all', 'b']))
         {'specs': ['a', 'b'], 'all': True}
         >>> plain.read(['--al']) is None
         True
         """
-        values, ended = dict(self._values), False
+        values = dict(self._values)
         given: list[str] = []
         for word in words:
             if word[:1] == "-":
                 if word not in self._flags:
                     return None
                 values[self._flags[word]] = True
-                ended = bool(given)
-            elif ended:  # argparse takes no more once an option has followed
-                return None
             else:
                 given.append(word)
         if not self._is_plain or not self._place(given, values):

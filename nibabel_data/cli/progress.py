@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TextIO
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TextIO
 
 from .output import shown
 
-__all__ = ["byte_bar", "say"]
+__all__ = ["bar", "byte_bar", "say"]
+
+
+def byte_bar(text: str) -> AbstractContextManager[Callable[[int], object] | None]:
+    """Give what counts bytes on a bar, where standard error is a terminal and tqdm is there."""
+    return _bar(unit="B", unit_scale=True, desc=text)
+
+
+def bar(text: str, total: int) -> AbstractContextManager[Callable[[int], object] | None]:
+    """Give what counts up to a total on a bar, where `byte_bar` would give one."""
+    return _bar(total=total, desc=text)
 
 
 @contextmanager
-def byte_bar(text: str) -> Iterator[Callable[[int], object] | None]:
-    """Give what counts bytes on a bar, where standard error is a terminal and tqdm is there."""
+def _bar(**settings: Any) -> Iterator[Callable[[int], object] | None]:
     if not sys.stderr.isatty():
         yield None
         return
@@ -23,8 +32,8 @@ def byte_bar(text: str) -> Iterator[Callable[[int], object] | None]:
     except ImportError:
         yield None
         return
-    with tqdm(unit="B", unit_scale=True, desc=text, leave=False) as bar:
-        yield bar.update
+    with tqdm(leave=False, **settings) as shown_bar:
+        yield shown_bar.update
 
 
 def say(text: str, file: TextIO | None = None) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 
-from ..errors import DefinitionError
+from ..errors import ConfigError, DataError, DefinitionError
 from ..locate import make_datasource
 from ..package.unchanged import is_unchanged
+from ..table import counted
 from .output import paint, print_differences, print_json, shown
 
 __all__ = ["verify"]
@@ -24,10 +26,20 @@ SHOWN = 20
 def verify(arguments: argparse.Namespace) -> int:
     """Print, for each package, what is amiss; status 1 if anything is, or cannot be checked."""
     if arguments.locked is not None:
+        if arguments.specs or arguments.all:
+            raise DefinitionError(
+                "--locked compares every package of the lock file, and takes neither SPEC nor "
+                "--all; a lock file of another name follows it: --locked FILE"
+            )
         return _verify_locked(arguments)
     if bool(arguments.specs) == arguments.all:
         raise DefinitionError("name the packages to verify, or all of them with --all")
     places = _all_places() if arguments.all else _places(arguments.specs)
+    if not places:
+        print("no data package on the search path ('nibabel-data path' shows it)", file=sys.stderr)
+        if arguments.json:
+            print_json([])
+        return 1
     if not arguments.full and not arguments.json:
         # Where nothing changed, what it takes to hash and to tell differences is not loaded.
         known = [(place, found) for place in places if (found := is_unchanged(place)) is not None]
@@ -39,13 +51,39 @@ def verify(arguments: argparse.Namespace) -> int:
 
 
 def _places(specs: list[str]) -> list[str]:
-    return [make_datasource(spec).base_path for spec in specs]
+    return list(dict.fromkeys(map(_place, specs)))
+
+
+def _place(spec: str) -> str:
+    try:
+        return make_datasource(spec).base_path
+    except DataError as error:
+        damaged = None if error.explanation is None else error.explanation.damaged
+        if damaged is None:
+            raise
+        from ..package.verify import verify_directory
+
+        place = str(damaged.path)
+        if verify_directory(place).ok:
+            raise  # it is as it was made, and yet cannot be used
+        return place
 
 
 def _all_places() -> list[str]:
-    from ..packages import iter_packages
+    """Return every package, also those whose config.ini is lost or damaged."""
+    from ..files import MANIFEST
+    from ..packages import DEPTH, child_directories, iter_packages
+    from ..searchpath import search_path
 
-    return [str(package.path) for package in iter_packages() if not package.problem]
+    places = [str(package.path) for package in iter_packages()]
+    for root in search_path():
+        if root.path is not None and root.state == "searched":
+            places += [
+                directory
+                for _, directory in child_directories(str(root.path), DEPTH)
+                if os.path.isfile(os.path.join(directory, MANIFEST))
+            ]
+    return list(dict.fromkeys(places))
 
 
 def _verify(places: list[str], arguments: argparse.Namespace) -> int:
@@ -71,24 +109,30 @@ def _verify_locked(arguments: argparse.Namespace) -> int:
     """Compare what is on the search path with a lock file; status 1 if it differs."""
     from ..package.lock import compare, read_lock
 
-    locked = read_lock(arguments.locked)
-    differences = compare(locked, jobs=arguments.jobs)
-    print_differences(differences, as_json=arguments.json)
-    if not differences and not arguments.json:
-        print(
-            f"{paint('ok', 'green')}: {len(locked)} packages are as {shown(arguments.locked)} says"
+    if not os.path.lexists(arguments.locked):
+        raise ConfigError(
+            arguments.locked,
+            None,
+            "no such file; what follows --locked is a lock file, not a package "
+            "('nibabel-data lock' makes one)",
         )
+    locked = read_lock(arguments.locked)
+    differences = compare(locked, full=arguments.full, jobs=arguments.jobs)
+    print_differences(
+        differences, locked=len(locked), path=arguments.locked, as_json=arguments.json
+    )
     return 1 if differences else 0
 
 
 def _print_ok(path: str, checked: int, against: str, known: int, unfetched: int) -> None:
     unchanged = f", {known} unchanged since they were read" if known else ""
-    facts = f"{checked} files, by {shown(against)}{unchanged}{_not_fetched(unfetched)}"
+    files = counted(checked, "file")
+    facts = f"{files}, by {shown(against)}{unchanged}{_not_fetched(unfetched)}"
     print(f"{paint('ok', 'green')}: {shown(path)} ({facts})")
 
 
 def _not_fetched(count: int) -> str:
-    return f", {count} {'file' if count == 1 else 'files'} not fetched" if count else ""
+    return f", {counted(count, 'file')} not fetched" if count else ""
 
 
 def _print(result: Verification) -> None:

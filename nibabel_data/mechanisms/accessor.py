@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from ..errors import MechanismError
 
 __all__ = ["InsertedMechanism", "Parameter"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
     from .resolution import MechanismName
@@ -35,7 +37,7 @@ class Parameter:
     size : int
         1, or how many elements an array has.
     default : float or None
-        Of a parameter.
+        Of a parameter that is no array.
     """
 
     __slots__ = ("default", "kind", "name", "size", "units")
@@ -64,7 +66,12 @@ class InsertedMechanism:
     section : h.Section or None
         Where it is.
     point_process : hoc object or None
-        NEURON's own object, of a point process or an artificial cell.
+        NEURON's own object, of a point process or an artificial cell: what ``h.NetCon`` takes.
+
+    Notes
+    -----
+    A variable may also be read and set as an attribute, if it is not called as a method or an
+    attribute of this class is.
 
     Examples
     --------
@@ -80,7 +87,6 @@ class InsertedMechanism:
         "_connections",
         "_h",
         "_kept",
-        "_known",
         "kind",
         "name",
         "point_process",
@@ -88,7 +94,12 @@ class InsertedMechanism:
     )
 
     def __init__(
-        self, h: Any, section: Any, name: MechanismName, kind: str, point_process: Any
+        self,
+        h: Any,
+        section: Any,
+        name: MechanismName,
+        kind: str,
+        point_process: Any = None,
     ) -> None:
         set_ = object.__setattr__
         set_(self, "_h", h)
@@ -96,17 +107,35 @@ class InsertedMechanism:
         set_(self, "name", name)
         set_(self, "kind", kind)
         set_(self, "point_process", point_process)
-        set_(self, "_known", None)
         set_(self, "_connections", {})  # what nrn-patch looks for in what it connects
         set_(self, "_kept", [])
 
     @property
     def parameters(self) -> dict[str, Parameter]:
         """Every variable that can be read, by its short name, with units and kind."""
-        if self._known is None:
-            object.__setattr__(self, "_known", _described(self._h, self.name, self.kind))
-        known: dict[str, Parameter] = self._known
+        known = _descriptions.get(self.name)
+        if known is None:
+            known = _descriptions[self.name] = _described(self._h, self.name, self.kind)
         return known
+
+    def become(self, point_process: Any) -> None:
+        """Take NEURON's object of a point process or an artificial cell; what `insert` calls."""
+        object.__setattr__(self, "point_process", point_process)
+
+    def check(self, values: Mapping[str, Any]) -> dict[str, list[float]]:
+        """Return the numbers that are to be set, by short name.
+
+        Parameters
+        ----------
+        values : dict
+            Values by short names.
+
+        Raises
+        ------
+        MechanismError
+            If there is no such parameter, or a value is no number.
+        """
+        return {name: self._numbers(name, said) for name, said in values.items()}
 
     def get(self, parameter: str, x: float | None = None) -> Any:
         """Return the value of a variable.
@@ -129,9 +158,7 @@ class InsertedMechanism:
             If there is no such variable, or no such place.
         """
         found = self._parameter(parameter)
-        if found.kind == "global":
-            return getattr(self._h, f"{parameter}_{self.name}")
-        value = getattr(self._at(0.5 if x is None else x), parameter)
+        value = getattr(*self._variable(found, 0.5 if x is None else x))
         return [value[i] for i in range(found.size)] if found.size > 1 else value
 
     def set(
@@ -163,23 +190,23 @@ class InsertedMechanism:
             values: Mapping[str, Any] = {parameter: value}
         else:
             values = parameter
-        numbers = {name: self._numbers(name, said) for name, said in values.items()}
-        if self.point_process is not None:
-            places = [self.point_process]
-        elif x is None:
-            places = [getattr(segment, self.name) for segment in self.section]
+        numbers = self.check(values)
+        if x is not None or self.kind != "density":
+            places = [0.5 if x is None else x]
         else:
-            places = [self._at(x)]
+            places = [segment.x for segment in self.section]
+        for place in places:
+            self._place(place)  # all of them before one is set
         for name, said in numbers.items():
-            if self.parameters[name].kind == "global":
-                setattr(self._h, f"{name}_{self.name}", said[0])
-                continue
-            for place in places:
-                if self.parameters[name].size > 1:
-                    for i, number in enumerate(said):
-                        getattr(place, name)[i] = number
-                else:
-                    setattr(place, name, said[0])
+            found = self.parameters[name]
+            for place in places[:1] if found.kind == "global" else places:
+                owner, attribute = self._variable(found, place)
+                if found.size == 1:
+                    setattr(owner, attribute, said[0])
+                    continue
+                array = getattr(owner, attribute)
+                for i, number in enumerate(said):
+                    array[i] = number
 
     def record(self, parameter: str | None = None, x: float = 0.5) -> Any:
         """Return a vector that fills with a variable's values while the simulation runs.
@@ -195,35 +222,41 @@ class InsertedMechanism:
         Returns
         -------
         h.Vector
-            One value a time step.
+            One value a time step, or one an event.  As long as it lives, so does what it records.
 
         Raises
         ------
         MechanismError
             If there is no such variable.
         """
-        vector = self._h.Vector()
         if parameter is None:
             if self.kind == "artificial cell":
-                connection = self._h.NetCon(self.point_process, None)
-                connection.record(vector)
-                vector.nibabel_data_source = connection  # lives as long as the vector
-                return vector
+                return self._events()
             if self.kind != "point process" or "i" not in self.parameters:
                 raise MechanismError(
                     f"what of {self.name}? It has {', '.join(self.parameters)}: record('i'), say."
                 )
             parameter = "i"
-        if self._parameter(parameter).kind == "global":
-            raise MechanismError(
-                f"{parameter} of {self.name} is global: it does not change by itself."
-            )
-        vector.record(getattr(self._at(x), f"_ref_{parameter}"))
+        found = self._parameter(parameter)
+        if found.kind == "global" or found.size > 1:
+            why = "global: it does not change by itself" if found.size == 1 else "an array"
+            raise MechanismError(f"{parameter} of {self.name} cannot be recorded: it is {why}.")
+        owner, attribute = self._variable(found, x)
+        vector = _recording()()
+        vector.record(getattr(owner, f"_ref_{attribute}"))
+        vector.origin = self
+        return vector
+
+    def _events(self) -> Any:
+        vector = _recording()()
+        connection = self._h.NetCon(self._place(0.5), None)
+        connection.record(vector)
+        vector.origin = (self, connection)
         return vector
 
     def remove(self) -> None:
         """Take it out of its section; a point process or an artificial cell ceases to be."""
-        if self.point_process is None:
+        if self.kind == "density":
             self.section.uninsert(str(self.name))
         object.__setattr__(self, "point_process", None)
 
@@ -244,31 +277,74 @@ class InsertedMechanism:
         """As `get`: the name that Glia has."""
         return self.get(param, x)
 
-    def stimulate(self, *args: Any, **kwargs: Any) -> Any:
-        """Stimulate a point process through nrn-patch, as Glia's accessor does."""
-        if self.point_process is None:
-            raise MechanismError(f"{self.name} is a density mechanism: it cannot be stimulated.")
-        try:
-            from patch import p
-        except ImportError as error:
-            raise MechanismError(
-                "stimulate() is of nrn-patch.\nInstall it:  pip install nrn-patch"
-            ) from error
-        return p.PointProcess(self.point_process).stimulate(*args, **kwargs)
+    def stimulate(
+        self,
+        pattern: Sequence[float] | None = None,
+        weight: float = 0.04,
+        delay: float = 0.0,
+        **attributes: float,
+    ) -> InsertedMechanism:
+        """Send events to a point process, as the method of that name of nrn-patch does.
 
-    def _at(self, x: float) -> Any:
-        if self.point_process is not None:
+        Parameters
+        ----------
+        pattern : sequence of float, optional
+            The times of the events, in ms; they are played by a ``VecStim``, which a package has to
+            bring (nrn-patch does).  A ``NetStim`` sends them if not given.
+        weight : float, optional
+            Of the connection.
+        delay : float, optional
+            Of the connection, in ms.
+        **attributes
+            Of the ``NetStim``: ``interval``, ``number``, ``start``, ``noise``.
+
+        Returns
+        -------
+        InsertedMechanism
+            What sends them.
+
+        Raises
+        ------
+        MechanismError
+            If it is a density mechanism, or there is no ``VecStim``.
+        """
+        from .engine import insert
+
+        if self.kind == "density":
+            raise MechanismError(f"{self.name} is a density mechanism: it cannot be stimulated.")
+        target = self._place(0.5)
+        sender = insert(None, "NetStim" if pattern is None else "VecStim", attributes=attributes)
+        if pattern is not None:
+            times = self._h.Vector(pattern)
+            sender.point_process.play(times)
+            sender.__ref__(times)
+        connection = self._h.NetCon(sender.point_process, target, 0, delay, weight)
+        sender.__ref__(connection)
+        self.__ref__(connection)
+        self.__ref__(sender)
+        return sender
+
+    def _place(self, x: float) -> Any:
+        """Return what has the variables: the point process, or the segment."""
+        if self.kind != "density":
+            if self.point_process is None:
+                raise MechanismError(f"{self.name} has been removed.")
             return self.point_process
-        if self.section is None or self.kind != "density":
-            raise MechanismError(f"{self.name} has been removed.")
         try:
-            return getattr(self.section(x), self.name)
-        except (ValueError, TypeError, AttributeError) as error:
-            if isinstance(error, AttributeError):
-                raise MechanismError(
-                    f"{self.name} is no longer in {self.section.name()}."
-                ) from error
+            segment = self.section(float(x))
+        except (ValueError, TypeError) as error:
             raise MechanismError(f"x is {x!r}: a number from 0 to 1 is needed.") from error
+        if not self.section.has_membrane(str(self.name)):
+            raise MechanismError(f"{self.name} is no longer in {self.section.name()}.")
+        return segment
+
+    def _variable(self, found: Parameter, x: float) -> tuple[Any, str]:
+        """Return NEURON's object that has a variable, and the name that it has there."""
+        if found.kind == "global":
+            return self._h, f"{found.name}_{self.name}"
+        place = self._place(x)
+        # Not of the mechanism: it has names of its own, `name` and `segment`.
+        return place, f"{found.name}_{self.name}" if self.kind == "density" else found.name
 
     def _parameter(self, name: str) -> Parameter:
         try:
@@ -292,8 +368,8 @@ class InsertedMechanism:
         except (TypeError, ValueError):
             numbers = []
         if len(numbers) != found.size:
-            needed = "a number" if found.size == 1 else f"{found.size} numbers"
-            raise MechanismError(f"{name} of {self.name} is {value!r}: {needed} is needed.")
+            needed = "a number is" if found.size == 1 else f"{found.size} numbers are"
+            raise MechanismError(f"{name} of {self.name} is {value!r}: {needed} needed.")
         return numbers
 
     def __getattr__(self, name: str) -> Any:
@@ -301,11 +377,16 @@ class InsertedMechanism:
             raise AttributeError(name)
         if name in self.parameters:
             return self.get(name)
-        if self.point_process is not None and hasattr(self.point_process, name):
-            return getattr(self.point_process, name)  # its methods: play, loc, ...
+        owner = self._place(0.5)  # of NEURON's own object: methods, and functions of the source
+        if self.kind == "density":
+            owner = getattr(owner, self.name)
+        if hasattr(owner, name):
+            return getattr(owner, name)
         raise AttributeError(str(self._unknown(name)))
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if hasattr(type(self), name):
+            raise MechanismError(f"{name} is no parameter here; of one, write set({name!r}, ...).")
         self.set(name, value)
 
     def __dir__(self) -> Iterator[str]:
@@ -328,6 +409,21 @@ class InsertedMechanism:
     def __repr__(self) -> str:
         place = f" in {self.section.name()}" if self.section is not None else ""
         return f"<{self.kind} {self.name}{place}>"
+
+
+_descriptions: dict[str, dict[str, Parameter]] = {}
+"""By the name of a mechanism: what NEURON knows does not change."""
+
+
+@cache
+def _recording() -> Any:
+    """Return a class of vectors that can keep what they record from alive."""
+    from neuron import h, hclass
+
+    class Recording(hclass(h.Vector)):  # type: ignore[misc]
+        """A vector with the attribute ``origin``."""
+
+    return Recording
 
 
 def _described(h: Any, name: str, kind: str) -> dict[str, Parameter]:

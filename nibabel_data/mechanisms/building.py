@@ -9,6 +9,7 @@ from collections.abc import Callable
 from os.path import join as pjoin
 
 from ..errors import BuildError
+from . import store
 
 __all__ = ["LIBRARY", "translate", "translate_and_compile"]
 
@@ -49,27 +50,75 @@ def translate_and_compile(
     Raises
     ------
     BuildError
-        If a step fails: its message is empty, and line and first error say what.
+        If a step fails: its message is empty, and line and first error say what.  If it is the
+        tools that fail, there is a message.
     OSError
         If the directory cannot be written.
     """
-    neuron = tools.neuron
-    translated = translate(folder, source, neuron)
-    with open(pjoin(folder, translated), "a", encoding="ascii") as out:
-        out.write(_registering(source.name, c=neuron.writes_c))
+    translated = ""
     try:
-        _compile(folder, source, tools, translated, _precompiled(tools) if precompiled else [])
-    except BuildError:
-        if not precompiled:
-            raise
-        _compile(folder, source, tools, translated, [])
+        translated = _translate_to_register(folder, source, tools.neuron)
+        _compile_somehow(folder, source, tools, translated, precompiled)
+    except BuildError as error:
+        if not str(error) and not store.is_shortage(error.first_error):
+            _check_tools(folder, tools, compiles=bool(translated))
+        raise
     return {
         "name": source.name,
         "source": source.path,
         "source_digest": source.digest,
-        "neuron": neuron.version,
+        "neuron": tools.neuron.version,
+        "neuron_root": tools.neuron.root,
         "compiler": tools.compiler().version,
     }
+
+
+def _translate_to_register(folder: str, source: Prepared, neuron: Neuron) -> str:
+    translated = translate(folder, source, neuron)
+    with open(pjoin(folder, translated), "a", encoding="ascii") as out:
+        out.write(_registering(source.name, c=neuron.writes_c))
+    return translated
+
+
+def _compile_somehow(
+    folder: str, source: Prepared, tools: Toolchain, translated: str, precompiled: bool
+) -> None:
+    more = _precompiled(tools) if precompiled else []
+    try:
+        _compile(folder, source, tools, translated, more)
+    except BuildError as error:
+        if not more or str(error):
+            raise
+        _compile(folder, source, tools, translated, [])
+
+
+def _check_tools(folder: str, tools: Toolchain, *, compiles: bool) -> None:
+    """Raise if the step that failed does so with the least mechanism too: no source is at fault."""
+    from tempfile import TemporaryDirectory
+
+    from .nmodl import Source
+    from .source import Prepared
+
+    with TemporaryDirectory(dir=folder) as inner:
+        content = {"probe.mod": b"NEURON { SUFFIX probe }\n"}
+        probe = Prepared("probe", pjoin(inner, "probe.mod"), content, Source(), "", ())
+        try:
+            translated = _translate_to_register(inner, probe, tools.neuron)
+            if compiles:
+                _compile(inner, probe, tools, translated, [])
+        except BuildError as error:
+            if str(error):
+                raise
+            with_, variable = tools.neuron.nocmodl, "NRNHOME"
+            if compiles:
+                compiler = tools.compiler()
+                with_ = f"{' '.join(compiler.command)} ({compiler.version})"
+                variable = "CC" if tools.neuron.writes_c else "CXX"
+            raise BuildError(
+                f"nothing can be built for NEURON {tools.neuron.version} with {with_}:\n"
+                f"  {error.first_error}\n"
+                f"Mend that, or name another in {variable}; no mechanism is at fault."
+            ) from None
 
 
 def _precompiled(tools: Toolchain) -> list[str]:
@@ -117,7 +166,21 @@ def translate(folder: str, source: Prepared, neuron: Neuron) -> str:
             file.write(content)
     translating = [neuron.nocmodl, f"{source.name}.mod"]
     _run(translating, folder, {"MODLUNIT": neuron.units}, source, _nocmodl_error)
-    return f"{source.name}.{'c' if neuron.writes_c else 'cpp'}"
+    translated = f"{source.name}.{'c' if neuron.writes_c else 'cpp'}"
+    _name_author_file(pjoin(folder, translated), pjoin(folder, f"{source.name}.mod"), source.path)
+    return translated
+
+
+def _name_author_file(translated: str, staged: str, path: str) -> None:
+    """Let NEURON tell of the author's file, and not of a directory that will be gone."""
+    with open(translated, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        text = file.read()
+    # nocmodl writes the path as it was given or as realpath has it, in a C string.
+    path = path.replace("\\", "\\\\").replace('"', '\\"')
+    for form in dict.fromkeys((staged, os.path.realpath(staged))):
+        text = text.replace(form, path)
+    with open(translated, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        file.write(text)
 
 
 def _registering(name: str, *, c: bool) -> str:
@@ -135,7 +198,12 @@ def _run(
     environment = {**os.environ, "LC_ALL": "C", "TMPDIR": folder, **more}
     try:
         result = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, check=False
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
         )
     except OSError as error:
         raise BuildError(
@@ -144,12 +212,16 @@ def _run(
     if result.returncode == 0:
         return
     if result.returncode < 0:
-        program = os.path.basename(command[0])
-        raise BuildError("", first_error=f"{program} was Killed by signal {-result.returncode}")
+        program, number = os.path.basename(command[0]), -result.returncode
+        how = "crashed with" if number in _CRASHES else "was Killed by"
+        raise BuildError("", first_error=f"{program} {how} signal {number}")
     output = (result.stderr + b"\n" + result.stdout).decode("utf-8", "replace")
     line, first = explain(output, source, folder)
     raise BuildError("", line=line, first_error=first or f"exit status {result.returncode}")
 
+
+_CRASHES = (4, 6, 8, 11)
+"""SIGILL, SIGABRT, SIGFPE, SIGSEGV: a program's own doing, and it will do so again."""
 
 _AT_LINE = re.compile(r" at line (\d+) in file \S+| in file \S+$")
 
@@ -185,7 +257,7 @@ def _line_declaring(word: str, source: Prepared) -> int | None:
     return None
 
 
-_GCC = re.compile(r"^(\S+?):(\d+):(?:\d+:)? (?:fatal )?error: (.*)$", re.MULTILINE)
+_GCC = re.compile(r"^(.+?):(\d+):(?:\d+:)? (?:fatal )?error: (.*)$", re.MULTILINE)
 _LINKER = re.compile(r"(?:undefined reference to|undefined symbol:?) .*")
 
 
@@ -197,7 +269,12 @@ def _compiler_error(output: str, source: Prepared, folder: str) -> tuple[int | N
     if linked is not None:
         return None, linked[0]
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return None, next((line for line in lines if "error" in line.lower()), "".join(lines[:1]))
+    told = [line for line in lines if store.is_circumstance(line)]
+    told += [line for line in lines if "error" in line.lower() and _ONLY_A_STATUS not in line]
+    return None, "".join([*told, *lines][:1])
+
+
+_ONLY_A_STATUS = "ld returned"
 
 
 def _line_of_c(path: str, number: int, source: Prepared) -> int | None:

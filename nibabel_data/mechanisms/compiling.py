@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from ..errors import BuildError, DataError, MechanismError, warn
+from ..errors import BuildError, MechanismError, warn
 from . import library, ranks
 from .resolution import MechanismName, resolve
 from .source import prepare
 
-__all__ = ["CompileReport", "compile", "everything"]
+__all__ = ["CompileReport", "compile", "cores", "everything"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,19 +94,14 @@ def compile(
     DataError
         If `to` cannot be written.
     """
-    names, ambiguous = ([resolve(one) for one in assets], {}) if assets else everything()
-    tools = library.toolchain()
     among = ranks.ranks()
     base = None if to is None else os.path.join(os.path.abspath(os.fspath(to)), library.BUILDS)
-    mine = [name for i, name in enumerate(names) if i % among.size == among.rank]
-    problem: DataError | None = None
-    report = CompileReport()
-    try:
-        report = _build(mine, tools, jobs, base, progress)
+    with ranks.together():
+        names, ambiguous = ([resolve(one) for one in assets], {}) if assets else everything()
+        names = list(dict.fromkeys(names))
+        mine = [name for i, name in enumerate(names) if i % among.size == among.rank]
+        report = _build(mine, library.toolchain(), jobs, base, progress)
         report.failed.update(ambiguous)
-    except DataError as error:
-        problem = error
-    ranks.agree(problem)
     if among.size > 1:
         report = _together(among.gather((report.libraries, report.made, _told(report.failed))))
     if strict and report.failed:
@@ -184,15 +179,19 @@ def _build(
         except MechanismError as error:
             return error
 
-    with ThreadPoolExecutor(max_workers=jobs or _cores()) as pool:
-        for (name, _), result in zip(missing, pool.map(build, missing), strict=True):
-            if isinstance(result, str):
-                report.libraries[name] = result
-                report.made.append(name)
-            else:
-                report.failed[name] = result
-            if progress is not None:
-                progress(1)
+    with ThreadPoolExecutor(max_workers=max(1, jobs or cores())) as pool:
+        try:
+            for (name, _), result in zip(missing, pool.map(build, missing), strict=True):
+                if isinstance(result, str):
+                    report.libraries[name] = result
+                    report.made.append(name)
+                else:
+                    report.failed[name] = result
+                if progress is not None:
+                    progress(1)
+        except BaseException:  # such as Ctrl-C: what has not been begun is left
+            pool.shutdown(cancel_futures=True)
+            raise
     return report
 
 
@@ -205,12 +204,13 @@ def _there(
     except MechanismError as error:
         return None, error, None  # type: ignore[return-value]
     if to is not None:
-        return None, None, source
+        return library.built_in(to, source, tools), None, source
     path = library.built(source, tools, package_root=mechanism.root)
     return path, None if path else library.failure(source, tools), source
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -21,6 +21,7 @@ __all__ = [
     "get_packages",
     "package",
     "refresh",
+    "serving",
 ]
 
 TYPE_CHECKING = False
@@ -171,7 +172,7 @@ class Catalogue:
         if index is None:
             lists: dict[str, list[Mechanism]] = {}
             for package in self.packages:
-                for one in package.mechanisms if dialect is None else _serving(package, dialect):
+                for one in package.mechanisms if dialect is None else serving(package, dialect):
                     lists.setdefault(one.asset, []).append(one)
             index = {asset: tuple(mechanisms) for asset, mechanisms in lists.items()}
             self._indices[dialect] = index
@@ -190,7 +191,22 @@ def _calls(packages: Iterable[MechanismPackage]) -> str:
     return " or ".join(f"{package.name}@{_bringer(package)}" for package in packages)
 
 
-def _serving(package: MechanismPackage, dialect: str) -> list[Mechanism]:
+def serving(package: MechanismPackage, dialect: str) -> list[Mechanism]:
+    """Return the mechanisms of a package for a simulator.
+
+    Parameters
+    ----------
+    package : MechanismPackage
+        The package.
+    dialect : str
+        ``neuron`` or ``arbor``.
+
+    Returns
+    -------
+    list of Mechanism
+        Those for it alone, and those for all of whose asset and variant there is none of the
+        former.
+    """
     own = {(one.asset, one.variant) for one in package.mechanisms if one.dialect == dialect}
     return [
         one

@@ -6,6 +6,7 @@ that exists, an ion with another valence.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from functools import cache
@@ -29,9 +30,30 @@ if TYPE_CHECKING:
     from .resolution import Asset
 
 _loading = threading.RLock()
-_loaded: dict[str, str] = {}
-"""By the name of what this process has loaded: the digest of its source, or where it was found."""
+_loaded: dict[str, _Loaded] = {}
+"""By name, what this process has, of the mechanisms that have a file."""
 _tools: Toolchain | None = None
+
+
+class _Loaded:
+    """From which source a mechanism was made that NEURON has: it cannot be replaced.
+
+    Attributes
+    ----------
+    path : str
+        The author's file.
+    digest : str
+        Of its source; empty if it was there before, from a library of somebody else.
+    stamp : object
+        The status of the file when it was last looked at.
+    """
+
+    __slots__ = ("digest", "path", "stamp")
+
+    def __init__(self, path: str, digest: str, stamp: object) -> None:
+        self.path = path
+        self.digest = digest
+        self.stamp = stamp
 
 
 def insert(
@@ -73,6 +95,11 @@ def insert(
         If it does not build.
     MechanismError
         If NEURON cannot take it.
+
+    Notes
+    -----
+    Under MPI it is of this rank alone: if it raises on one, the others go on, and wait for that one
+    where they next exchange something.  `load_library` fails on all of them or on none.
     """
     place, at = _section_of(section)
     _remember_packages()
@@ -84,29 +111,39 @@ def insert(
             f"{name} is a file of functions (SUFFIX nothing): it is loaded now, and there is "
             "nothing to insert."
         )
-    h = interpreter()
+    where = []
     if kind == "artificial cell":
-        inserted = InsertedMechanism(h, None, name, kind, getattr(h, name)())
-    elif kind == "point process":
-        _need_section(place, name)
-        where = place(0.5 if position is None else position)
-        inserted = InsertedMechanism(h, place, name, kind, getattr(h, name)(where))
+        place = None
     else:
         _need_section(place, name)
-        was_there = place.has_membrane(str(name))
+        where.append(_segment(place, 0.5 if position is None else position))
+    inserted = InsertedMechanism(interpreter(), place, name, kind)
+    inserted.check(attributes or {})  # before anything is inserted
+    if kind == "density":
         place.insert(str(name))
-        inserted = InsertedMechanism(h, place, name, kind, None)
-        if attributes:
-            try:
-                inserted.set(attributes, x=position)
-            except MechanismError:
-                if not was_there:
-                    place.uninsert(str(name))
-                raise
-        return inserted
+    else:
+        inserted.become(_made(name, *where))
+        position = None
     if attributes:
-        inserted.set(attributes)
+        inserted.set(attributes, x=position)
     return inserted
+
+
+def _segment(section: Any, x: float) -> Any:
+    try:
+        return section(float(x))
+    except (TypeError, ValueError) as error:
+        raise MechanismError(f"x is {x!r}: a number from 0 to 1 is needed.") from error
+
+
+def _made(name: MechanismName, *where: Any) -> Any:
+    """Return a new point process or artificial cell."""
+    template = getattr(interpreter(), name)
+    if not callable(template):
+        raise MechanismError(
+            f"a variable of hoc is called {name}, and hides the mechanism of that name: rename it."
+        )
+    return template(*where)
 
 
 def get(
@@ -144,7 +181,7 @@ def get(
             f"{name} is not in {place.name()}, which has {', '.join(present) or 'no mechanism'}.\n"
             f"Insert it:  insert(section, {name.mechanism.asset!r})"
         )
-    return InsertedMechanism(interpreter(), place, name, "density", None)
+    return InsertedMechanism(interpreter(), place, name, "density")
 
 
 def remove(section: Any, asset: Asset, variant: str | None = None, pkg: str | None = None) -> None:
@@ -184,8 +221,6 @@ def load(mechanism: Mechanism) -> str:
         If NEURON cannot take it: another of that name is there, or an ion has another valence.
     """
     name = mechanism.name
-    if name in _loaded and _loaded[name] == "functions":
-        return "functions"
     if not mechanism.path:
         kind = kind_in_neuron(name)
         if kind is None:
@@ -195,15 +230,67 @@ def load(mechanism: Mechanism) -> str:
         kind = kind_in_neuron(name)
         if kind is None:
             kind = _load(mechanism)
-        elif name not in _loaded:
-            _loaded[name] = "found"  # by a library that this one did not load, such as x86_64
-    if mechanism.declared not in (None, kind) and name not in _told:
-        _told.add(name)
-        warn(
+        else:
+            _compare(mechanism)
+    if mechanism.declared not in (None, kind) and kind != "functions":  # no format can say so
+        _warn_once(
             f"{mechanism.package} declares {name} as {mechanism.declared}; its source makes it "
             f"{kind}, and so it is used."
         )
     return kind
+
+
+def _compare(mechanism: Mechanism) -> None:
+    """Tell if what NEURON has under a name was made from something else; nothing can replace it."""
+    name = mechanism.name
+    there = _loaded.get(name)
+    if there is None:
+        _loaded[name] = _Loaded(mechanism.path, "", None)
+        _warn_once(
+            f"NEURON had {name} already, from a library of another tool or the x86_64 directory "
+            f"that it loads by itself: that one is used, and not {mechanism.path}."
+        )
+        return
+    stamp = _stamp(mechanism.path)
+    if not there.digest or (there.path, there.stamp) == (mechanism.path, stamp):
+        return
+    if _digest(mechanism) == there.digest:
+        if there.path == mechanism.path:
+            there.stamp = stamp
+        return
+    if there.path != mechanism.path:
+        raise MechanismError(
+            f"NEURON has {name} already, from {there.path}: it cannot have another of that name, "
+            f"from {mechanism.path} ({mechanism.source}), in the same process."
+        )
+    _warn_once(
+        f"{mechanism.path} has changed since {name} was loaded: NEURON goes on with what it has. "
+        "Start Python anew to use the change."
+    )
+
+
+def _stamp(path: str) -> object:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _digest(mechanism: Mechanism) -> str:
+    """Return the digest of a source as it is now; empty if it cannot be read."""
+    from .source import prepare
+
+    try:
+        return prepare(mechanism).digest
+    except MechanismError:
+        return ""
+
+
+def _warn_once(message: str) -> None:
+    if message not in _told:
+        _told.add(message)
+        warn(message)
 
 
 _told: set[str] = set()
@@ -218,6 +305,7 @@ def _remember_packages() -> None:
 def _load(mechanism: Mechanism) -> str:
     h = interpreter()
     neuron = sys.modules["neuron"].__file__ or ""
+    stamp = _stamp(mechanism.path)
     receipt = receipts.recall(mechanism, neuron) or _built(mechanism, neuron)
     _check_ions(mechanism, receipt.ions)
     try:
@@ -228,19 +316,30 @@ def _load(mechanism: Mechanism) -> str:
         ) from error
     if done != 1.0:
         raise MechanismError(
-            f"NEURON cannot load {receipt.library}, which was built for {mechanism.name}.\n"
-            "Build it again:  nibabel-data mech cache --clear"
+            f"NEURON cannot load {mechanism.name} ({mechanism.path}):\n"
+            f"  {_reason_of_linker(receipt.library)}\n"
+            "A function that its C text calls is defined nowhere, perhaps; if not, build it again:\n"
+            "    nibabel-data mech cache --clear"
         )
+    _loaded[mechanism.name] = _Loaded(mechanism.path, receipt.digest, stamp)
     if receipt.kind == "functions":
-        _loaded[mechanism.name] = "functions"
-        return "functions"
-    _loaded[mechanism.name] = receipt.digest
+        _kinds[mechanism.name] = receipt.kind
     kind = kind_in_neuron(mechanism.name)
     if kind is None:
         raise MechanismError(
             f"{mechanism.path} was loaded, and NEURON knows no {mechanism.name}: please report it."
         )
     return kind
+
+
+def _reason_of_linker(path: str) -> str:
+    from ctypes import CDLL
+
+    try:
+        CDLL(path)
+    except OSError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return "NEURON gives no reason"
 
 
 def _built(mechanism: Mechanism, neuron: str) -> Receipt:
@@ -291,7 +390,8 @@ def kind_in_neuron(name: str) -> str | None:
     Returns
     -------
     str or None
-        ``density``, ``point process`` or ``artificial cell``.
+        ``density``, ``point process`` or ``artificial cell``; or ``functions``, of a file of
+        functions that `load` has loaded.
     """
     known = _kinds.get(name)
     if known is not None:  # what NEURON knows it never forgets
@@ -319,25 +419,27 @@ def _index_in(table: Any, name: str) -> int | None:
 
 def _check_ions(mechanism: Mechanism, ions: tuple[tuple[str, float | None], ...]) -> None:
     """NEURON ends the process where two mechanisms give an ion different valences."""
-    h = interpreter()
     for ion, valence in ions:
-        if valence is None or kind_in_neuron(f"{ion}_ion") is None:
-            usual = _USUAL.get(ion)
-            if valence is None or usual is None or valence == usual:
-                continue
-            known = usual
-        else:
-            known = int(h.ion_charge(f"{ion}_ion"))
-        if known not in (valence, _UNDECIDED):
+        known = _valence(ion)
+        if valence is not None and known not in (valence, None):
             raise MechanismError(
-                f"{mechanism.name} gives the ion {ion} the valence {valence} ({mechanism.path}), "
-                f"and in this process it has {known}: NEURON would end.\n"
+                f"{mechanism.name} gives the ion {ion} the valence {valence:g} "
+                f"({mechanism.path}), and in this process it has {known:g}: NEURON would end.\n"
                 "Use another name for the ion, or the same valence in both."
             )
 
 
-_UNDECIDED = -10000
-_USUAL = {"na": 1, "k": 1, "ca": 2}
+def _valence(ion: str) -> float | None:
+    """Return the valence that an ion has in this process, or is going to have."""
+    name = f"{ion}_ion"
+    if kind_in_neuron(name) is None:
+        return _USUAL.get(ion)
+    charge = float(interpreter().ion_charge(name))
+    return None if charge == _UNDECIDED else charge
+
+
+_UNDECIDED = -10000.0
+_USUAL = {"na": 1.0, "k": 1.0, "ca": 2.0}
 
 
 def _section_of(section: Any) -> tuple[Any, float | None]:
@@ -363,7 +465,8 @@ def _need_section(place: Any, name: MechanismName) -> None:
 def load_library(*assets: Asset) -> list[MechanismName]:
     """Load mechanisms, those that are not built being built in parallel first.
 
-    Under MPI every rank calls it, and where one rank fails all do.
+    Under MPI every rank calls it, and where one rank fails all do.  That is not so of `insert`,
+    which a rank may call for itself: a model that inserts on every rank calls this first.
 
     Parameters
     ----------
@@ -385,23 +488,26 @@ def load_library(*assets: Asset) -> list[MechanismName]:
     from .compiling import compile, everything
 
     named = bool(assets)
-    interpreter()  # NEURON first: it may be what starts MPI
-    wanted = [resolve(asset) for asset in assets] if named else everything()[0]
+    with ranks.together():
+        interpreter()  # NEURON first: it may be what starts MPI
+        wanted = [resolve(asset) for asset in assets] if named else everything()[0]
     built = compile(*wanted, strict=named, quiet=True)
-    loaded: list[MechanismName] = []
-    problem: MechanismError | None = None
-    for name in wanted:
-        if name in built.failed:
-            continue
+    with ranks.together():
+        loaded = _loaded_of([name for name in wanted if name not in built.failed], named)
+    for failed, reason in built.failed.items():
+        warn(f"{failed} is left out:\n{reason}")
+    return loaded
+
+
+def _loaded_of(names: list[MechanismName], strict: bool) -> list[MechanismName]:
+    """Load mechanisms; what NEURON cannot take is warned of, or raised."""
+    loaded = []
+    for name in names:
         try:
             load(name.mechanism)
             loaded.append(name)
         except MechanismError as error:
-            if named:
-                problem = problem or error
-            else:
-                warn(str(error))
-    ranks.agree(problem)
-    for failed, reason in built.failed.items():
-        warn(f"{failed} is left out:\n{reason}")
+            if strict:
+                raise
+            warn(str(error))
     return loaded

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from os.path import join as pjoin
 
+from ..errors import BuildError, DataError
+
 __all__ = ["precompiled_header"]
 
 TYPE_CHECKING = False
@@ -35,19 +37,28 @@ def precompiled_header(cache: str, tools: Toolchain) -> list[str]:
     list of str
         The flags; empty where it does not pay (C) or cannot be done.
     """
-    if tools.neuron.writes_c or "clang" in tools.compiler().version.lower():
+    try:
+        if tools.neuron.writes_c or "clang" in tools.compiler().version.lower():
+            return []
+    except BuildError:  # no compiler: whoever builds will say so
         return []
     folder = pjoin(cache, tools.neuron.tag, f"headers-{tools.digest()}")
     header = pjoin(folder, _HEADER)
-    if not os.path.isfile(f"{header}.gch") and not _make(folder, tools):
+    if os.path.isfile(f"{header}.gch"):
+        return ["-include", header]
+    if folder in _refused or not _make(folder, tools):
+        _refused.add(folder)
         return []
     return ["-include", header]
+
+
+_refused: set[str] = set()
+"""Where they could not be made; this process does not try again."""
 
 
 def _make(folder: str, tools: Toolchain) -> bool:
     import subprocess
 
-    from ..errors import DataError
     from ..package.staging import put_in_place, staging_directory
 
     try:
@@ -76,5 +87,5 @@ def _beginning(folder: str, neuron: Neuron) -> str:
     subprocess.run(translating, cwd=folder, env=environment, capture_output=True, check=False)
     with open(pjoin(folder, "probe.cpp"), encoding="ascii") as file:
         lines = file.read().splitlines()
-    declared = next(i for i, line in enumerate(lines) if line.startswith("static constexpr"))
+    declared = next((i for i, s in enumerate(lines) if s.startswith("static constexpr")), 0)
     return "".join(f"{line}\n" for line in lines[:declared] if "Created by" not in line)

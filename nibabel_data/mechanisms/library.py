@@ -18,11 +18,21 @@ import os
 import sys
 from os.path import join as pjoin
 
-from ..errors import BuildError, DataError, warn
+from ..errors import BuildError, DataError
+from . import store
 from .building import LIBRARY, translate_and_compile
+from .store import UnwritableError, cache_directory, is_circumstance, unwritable
 from .toolchain import Compiler, Neuron, find_compiler, find_neuron
 
-__all__ = ["Toolchain", "built", "cache_directory", "failure", "obtain", "toolchain"]
+__all__ = [
+    "Toolchain",
+    "built",
+    "built_in",
+    "cache_directory",
+    "failure",
+    "obtain",
+    "toolchain",
+]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,12 +40,9 @@ if TYPE_CHECKING:
 
     from .source import Prepared
 
-RECORD = "build.json"
 FAILURE = "failure.json"
 BUILDS = "mechanisms-built"
 """The directory of builds in a root of the data path, and in a package that carries its own."""
-
-_WAIT = 600  # seconds for another process that builds the same
 
 
 class Toolchain:
@@ -59,7 +66,7 @@ class Toolchain:
 
     def files(self) -> list[str]:
         """Return the files that decide what is built: of NEURON, and the compiler."""
-        return [*self.neuron.files(), self.compiler().command[0]]
+        return [*self.neuron.files(), *self.compiler().files()]
 
     def digest(self) -> str:
         """Return twelve digits of what compiles: the compiler's version and the flags."""
@@ -82,13 +89,6 @@ def toolchain() -> Toolchain:
         If NEURON is not installed.
     """
     return Toolchain(find_neuron())
-
-
-def cache_directory() -> str:
-    """Return the directory of what is built for this user: in the cache of this library."""
-    from ..environment import cache_dir
-
-    return pjoin(cache_dir(), "mechanisms")
 
 
 def built(source: Prepared, tools: Toolchain, *, package_root: str = "") -> str | None:
@@ -116,12 +116,10 @@ def built(source: Prepared, tools: Toolchain, *, package_root: str = "") -> str 
         path = _newest_whole(pjoin(base, inner))
         if path is not None:
             return path
-    own = [pjoin(cache_directory(), inner)]
-    if _temporary is not None:
-        own.append(pjoin(_temporary, inner))
-    for folder in own:
+    for base in store.bases():
+        folder = pjoin(base, inner)
         try:
-            found = _whole(pjoin(folder, tools.digest()))
+            found = store.whole(pjoin(folder, tools.digest()), LIBRARY)
         except BuildError:  # no compiler here: what another one has made is better than nothing
             found = _newest_whole(folder)
         if found is not None:
@@ -129,12 +127,28 @@ def built(source: Prepared, tools: Toolchain, *, package_root: str = "") -> str 
     return None
 
 
+def built_in(base: str, source: Prepared, tools: Toolchain) -> str | None:
+    """Return the library that this compiler made in a directory of builds, if it is whole."""
+    try:
+        return store.whole(pjoin(base, _place(source, tools), tools.digest()), LIBRARY)
+    except BuildError:
+        return None
+
+
 def failure(source: Prepared, tools: Toolchain) -> BuildError | None:
     """Return what is remembered of a build that failed, if this same source has been tried."""
     try:
-        folder = pjoin(cache_directory(), _place(source, tools), tools.digest())
-        import json
+        inner = pjoin(_place(source, tools), tools.digest())
+    except BuildError:
+        return None
+    told = (_failure_in(pjoin(base, inner), source) for base in store.bases())
+    return next((error for error in told if error is not None), None)
 
+
+def _failure_in(folder: str, source: Prepared) -> BuildError | None:
+    import json
+
+    try:
         with open(pjoin(folder, FAILURE), encoding="utf-8") as file:
             told = json.load(file)
         return BuildError(
@@ -144,7 +158,7 @@ def failure(source: Prepared, tools: Toolchain) -> BuildError | None:
             line=told["line"],
             first_error=str(told["first_error"]),
         )
-    except (OSError, ValueError, LookupError, TypeError, BuildError):
+    except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
@@ -189,38 +203,35 @@ def obtain(
         if path is not None:
             return path
     inner = pjoin(_place(source, tools), tools.digest())
-    base = to or _temporary or cache_directory()
+    base = to or store.bases()[-1]
     try:
-        return _obtain_in(pjoin(base, inner), source, tools, package, precompiled)
-    except _UnwritableError as error:
+        path = _obtain_in(pjoin(base, inner), source, tools, package, precompiled)
+        if to is not None:
+            _let_everybody_read(path, to)
+        return path
+    except UnwritableError as error:
         if to is not None:
             raise DataError(f"cannot build in {to}: {error}") from error
-        base = _temporary_cache(str(error))
+        base = store.temporary_cache(str(error))
         return _obtain_in(pjoin(base, inner), source, tools, package, precompiled)
 
 
-class _UnwritableError(Exception):
-    """A cache cannot be written."""
+def _let_everybody_read(path: str, base: str) -> None:
+    """Whatever the umask: what is built for others, they can read."""
+    if os.name == "nt":
+        return
+    folder = os.path.dirname(path)
+    for name in (LIBRARY, store.RECORD):
+        _add_mode(pjoin(folder, name), 0o444)
+    while len(folder) >= len(base):
+        _add_mode(folder, 0o555)
+        folder = os.path.dirname(folder)
 
 
-_temporary: str | None = None
-
-
-def _temporary_cache(reason: str) -> str:
-    global _temporary
-    if _temporary is None:
-        import atexit
-        import shutil
-        import tempfile
-
-        _temporary = tempfile.mkdtemp(prefix="nibabel-data-mechanisms-")
-        atexit.register(shutil.rmtree, _temporary, ignore_errors=True)
-        warn(
-            f"cannot write in the cache {cache_directory()} ({reason}): mechanisms are built in "
-            f"{_temporary} and lost when this process ends.\n"
-            "Name a directory that can be written in NIBABEL_DATA_CACHE."
-        )
-    return _temporary
+def _add_mode(path: str, mode: int) -> None:
+    status = os.stat(path)
+    if status.st_mode & mode != mode and status.st_uid == os.geteuid():
+        os.chmod(path, status.st_mode & 0o7777 | mode)
 
 
 def _place(source: Prepared, tools: Toolchain) -> str:
@@ -241,80 +252,23 @@ def _newest_whole(folder: str) -> str | None:
         names = sorted(os.listdir(folder), key=lambda n: -os.stat(pjoin(folder, n)).st_mtime_ns)
     except OSError:
         return None
-    paths = (_whole(pjoin(folder, name)) for name in names if not name.startswith("."))
+    paths = (
+        store.whole(pjoin(folder, name), LIBRARY) for name in names if not name.startswith(".")
+    )
     return next((path for path in paths if path is not None), None)
-
-
-def _whole(folder: str) -> str | None:
-    """Return the library of a directory, if its content is what was written."""
-    path = pjoin(folder, LIBRARY)
-    try:
-        with open(pjoin(folder, RECORD), "rb") as file:
-            told = file.read()
-        with open(path, "rb") as file:
-            content = file.read()
-    except OSError:
-        return None
-    from hashlib import sha256
-
-    return path if sha256(content).hexdigest().encode() in told else None
 
 
 def _obtain_in(
     folder: str, source: Prepared, tools: Toolchain, package: str, precompiled: bool
 ) -> str:
-    with _Lock(folder):
-        path = _whole(folder)  # made by another process while this one waited
+    with store.Lock(folder):
+        path = store.whole(folder, LIBRARY)  # made by another process while this one waited
         if path is not None:
             return path
         known = failure(source, tools)
         if known is not None:
             raise known
         return _build(folder, source, tools, package, precompiled)
-
-
-class _Lock:
-    """One builder at a time, where locks work; it is released when its process ends, however."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._held: object = None
-
-    def __enter__(self) -> None:
-        parent = os.path.dirname(self._folder)
-        try:
-            os.makedirs(parent, exist_ok=True)
-        except OSError as error:
-            raise _unwritable(error) from error
-        if not os.access(parent, os.W_OK):
-            raise _UnwritableError(f"{parent}: permission denied")
-        try:
-            from filelock import FileLock, Timeout
-        except ImportError:
-            return
-        lock = FileLock(pjoin(parent, ".lock"))
-        try:
-            lock.acquire(timeout=_WAIT)
-        except (Timeout, OSError, NotImplementedError):
-            return  # a file system without locks: the work may be done twice, and nothing else
-        self._held = lock
-
-    def __exit__(self, *_: object) -> None:
-        if self._held is not None:
-            self._held.release()  # type: ignore[attr-defined]
-
-
-def _unwritable(error: OSError) -> _UnwritableError | BuildError:
-    import errno
-
-    reason = (error.strerror or str(error)).lower()
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-        return _UnwritableError(f"{error.filename}: {reason}")
-    return BuildError(
-        f"cannot build in {error.filename or cache_directory()}: {reason}.\n"
-        "Make room (nibabel-data mech cache --prune), or name another directory in "
-        "NIBABEL_DATA_CACHE."
-    )
 
 
 def _build(folder: str, source: Prepared, tools: Toolchain, package: str, precompiled: bool) -> str:
@@ -326,35 +280,18 @@ def _build(folder: str, source: Prepared, tools: Toolchain, package: str, precom
                 record = translate_and_compile(staged, source, tools, precompiled)
             except BuildError as error:
                 told = _with_place(error, source, package)
-                if told.first_error and not _circumstance(told.first_error):
+                if told.first_error and not is_circumstance(told.first_error):
                     _remember(folder, staged, told)
                 raise told from None
-            _seal(staged, record)
+            store.seal(staged, LIBRARY, record)
             put_in_place(staged, folder)
     except DataError as error:
         if isinstance(error.__cause__, OSError):
-            raise _unwritable(error.__cause__) from error
+            raise unwritable(error.__cause__) from error
         raise
     except OSError as error:
-        raise _unwritable(error) from error
+        raise unwritable(error) from error
     return pjoin(folder, LIBRARY)
-
-
-def _seal(staged: str, record: dict[str, object]) -> None:
-    import json
-    from hashlib import sha256
-
-    library = pjoin(staged, LIBRARY)
-    with open(library, "rb") as file:
-        digest = sha256(file.read()).hexdigest()
-        os.fsync(file.fileno())
-    for name in os.listdir(staged):
-        if name != LIBRARY:
-            os.unlink(pjoin(staged, name))
-    with open(pjoin(staged, RECORD), "x", encoding="utf-8") as out:
-        json.dump({"sha256": digest, **record}, out, indent=1)
-        out.flush()
-        os.fsync(out.fileno())
 
 
 def _remember(folder: str, staged: str, error: BuildError) -> None:
@@ -373,14 +310,6 @@ def _remember(folder: str, staged: str, error: BuildError) -> None:
         put_in_place(staged, folder)
 
 
-_CIRCUMSTANCES = ("No space left", "Killed", "out of memory", "Permission denied", "terminated")
-
-
-def _circumstance(first_error: str) -> bool:
-    """Whether a build failed by no fault of its source, and may succeed when tried again."""
-    return any(sign in first_error for sign in _CIRCUMSTANCES)
-
-
 def _with_place(error: BuildError, source: Prepared, package: str) -> BuildError:
     if str(error):
         return error
@@ -390,7 +319,9 @@ def _with_place(error: BuildError, source: Prepared, package: str) -> BuildError
         + (f" (package {package})" if package else "")
         + f":\n  {where}\n  {error.first_error}\n"
     )
-    if _circumstance(error.first_error):
+    if store.is_lack(error.first_error):
+        told += "Install what it needs, or ask the package's author what that is, and ask again."
+    elif is_circumstance(error.first_error):
         told += "That is not the source's fault: free memory or disk space, and ask again."
     else:
         told += (

@@ -6,9 +6,14 @@ import re
 
 __all__ = ["variables"]
 
-_ASSIGNMENT = re.compile(r"^\s*([A-Za-z_]\w*)\s*(:=|\?=|\+=|=)\s*(.*)$")
-_CONDITION = re.compile(r"^\s*(ifeq|ifneq)\s*\((.*),(.*)\)\s*$")
+_ASSIGNMENT = re.compile(
+    r"\s*(?:(?:export|override)\s+)?([A-Za-z_]\w*)\s*(:{0,3}=|\?=|\+=)\s*(.*)", re.ASCII
+)
+_EQUAL = re.compile(r"\((.*),(.*)\)|([\"'])(.*)\3\s*([\"'])(.*)\5")
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+_CONTINUED = re.compile(r"[ \t]*\\\r?\n[ \t]*")
 _REFERENCE = re.compile(r"\$(?:\(([^()]*)\)|\{([^{}]*)\})")
+_DOLLAR = "\0"  # what stands for $$ until all is expanded
 
 
 def variables(text: str, given: dict[str, str]) -> dict[str, str]:
@@ -38,44 +43,62 @@ def variables(text: str, given: dict[str, str]) -> dict[str, str]:
     """
     raw = dict(given)
     taken: list[bool] = []  # of each condition around the line, whether its branch is taken
-    for line in text.replace("\\\n", " ").splitlines():
-        bare = line.strip()
-        condition = _CONDITION.match(line)
-        if condition is not None:
-            kind, left, right = condition.groups()
-            same = _expand(left, raw).strip() == _expand(right, raw).strip()
-            taken.append(same is (kind == "ifeq"))
-        elif bare.startswith(("ifdef ", "ifndef ")):
-            kind, _, name = bare.partition(" ")
-            taken.append(bool(raw.get(name.strip())) is (kind == "ifdef"))
-        elif bare == "else" and taken:
-            taken[-1] = not taken[-1]
-        elif bare == "endif" and taken:
+    done: list[bool] = []  # and whether one of its branches has been
+    for line in _CONTINUED.sub(" ", text.replace("$$", _DOLLAR)).splitlines():
+        word, _, rest = _COMMENT.sub("", line).strip().replace("(", " (", 1).partition(" ")
+        if word in _CONDITIONS:
+            taken.append(_holds(word, rest.strip(), raw))
+            done.append(taken[-1])
+        elif word == "else" and taken:
+            again, _, rest = rest.strip().partition(" ")
+            holds = again not in _CONDITIONS or _holds(again, rest.strip(), raw)
+            taken[-1] = holds and not done[-1]
+            done[-1] |= taken[-1]
+        elif word == "endif" and taken:
             taken.pop()
+            done.pop()
         elif all(taken) and not line.startswith("\t"):
-            _assign(line, raw, given)
-    return {name: _expand(value, raw) for name, value in raw.items()}
+            _assign(_COMMENT.sub("", line), raw, given)
+    return {name: _expand(value, raw).replace(_DOLLAR, "$") for name, value in raw.items()}
+
+
+_CONDITIONS = ("ifeq", "ifneq", "ifdef", "ifndef")
+
+
+def _holds(kind: str, condition: str, known: dict[str, str]) -> bool:
+    if kind in ("ifdef", "ifndef"):
+        return bool(known.get(condition)) is (kind == "ifdef")
+    found = _EQUAL.fullmatch(condition)
+    if found is None:
+        return False
+    left, right = (found[1], found[2]) if found[3] is None else (found[4], found[6])
+    return (_expand(left, known).strip() == _expand(right, known).strip()) is (kind == "ifeq")
 
 
 def _assign(line: str, raw: dict[str, str], given: dict[str, str]) -> None:
-    found = _ASSIGNMENT.match(line)
+    found = _ASSIGNMENT.fullmatch(line)
     if found is None or found[1] in given:
         return
     name, how, value = found.groups()
-    value = value.partition(" #")[0].strip()
+    value = value.strip()
     if how == "+=":
         raw[name] = f"{raw.get(name, '')} {value}".strip()
-    elif how == ":=":
+    elif ":" in how:
         raw[name] = _expand(value, raw)
     elif how == "=" or name not in raw:
         raw[name] = value
 
 
-def _expand(value: str, known: dict[str, str], depth: int = 20) -> str:
+def _expand(value: str, known: dict[str, str]) -> str:
     """Replace references, innermost first; a function or an unknown name becomes nothing."""
-    for _ in range(depth):
+    for _ in range(_DEEPEST):
         replaced = _REFERENCE.sub(lambda m: known.get((m[1] or m[2] or "").strip(), ""), value)
         if replaced == value:
             break
-        value = replaced
-    return value
+        value = replaced if len(replaced) < _LONGEST else ""
+    return _REFERENCE.sub("", value)
+
+
+_DEEPEST = 100
+_LONGEST = 1 << 16
+"""Characters: a variable in its own value has no end."""

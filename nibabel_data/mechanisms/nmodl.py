@@ -63,7 +63,10 @@ _FILE_NEXT = re.compile(rf'{_BLANK}"([^"]*+)"')
 _INTEGER_NEXT = re.compile(rf"{_BLANK}([A-Za-z]\w*+){_BLANK}([0-9]++)", re.ASCII)
 
 _KINDS = ("density", "point process", "artificial cell")
-_NAMING = {"SUFFIX": 0, "POINT_PROCESS": 1, "ARTIFICIAL_CELL": 2}
+_NAMING = {
+    "SUFFIX": 0, "POINT_PROCESS": 1, "ARTIFICIAL_CELL": 2,
+    "VOLTAGE_PROCESS": 0, "REVERSAL_POTENTIAL_PROCESS": 0, "JUNCTION_PROCESS": 1,  # of Arbor
+}  # fmt: skip
 _PROCEDURES = frozenset({
     "FUNCTION", "PROCEDURE", "FUNCTION_TABLE", "DERIVATIVE", "KINETIC", "LINEAR", "NONLINEAR",
     "DISCRETE",

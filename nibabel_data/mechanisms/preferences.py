@@ -8,9 +8,11 @@ task alone; `select` for the rest of the script; and what the user keeps for eve
 from __future__ import annotations
 
 import os
-from contextvars import ContextVar, Token
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from os.path import join as pjoin
 
+from ..environment import cache_dir, get_nipy_user_dir
 from ..errors import MechanismError
 
 __all__ = [
@@ -25,10 +27,10 @@ __all__ = [
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from types import TracebackType
 
-    Assets = Mapping[str, Mapping[str, object] | str]
+    Assets = Mapping[str, Mapping[str, object] | str | int]
 
 
 class Preference:
@@ -44,6 +46,10 @@ class Preference:
         The asset; None if it is for all, and then no more than a wish.
     unset : bool
         Whether the scopes around are not asked.
+
+    Notes
+    -----
+    A variant may be given as a number, since ``0`` is what people write for ``'0'``.
     """
 
     __slots__ = ("asset", "pkg", "scope", "unset", "variant")
@@ -52,14 +58,14 @@ class Preference:
         self,
         scope: str,
         asset: str | None,
-        pkg: str | None,
-        variant: str | None,
+        pkg: object,
+        variant: object,
         unset: bool = False,
     ) -> None:
         self.scope = scope
         self.asset = asset
-        self.pkg = pkg
-        self.variant = variant
+        self.pkg = None if pkg is None else str(pkg)
+        self.variant = None if variant is None else str(variant)
         self.unset = unset
 
     def __str__(self) -> str:
@@ -68,8 +74,9 @@ class Preference:
         if self.scope == "context":
             if self.asset is None:
                 return f"context({', '.join(asked)})"
-            said = {"package": self.pkg, "variant": self.variant}
-            return f"context(assets={{{self.asset!r}: { {k: v for k, v in said.items() if v} }}})"
+            said = {"package": self.pkg, "variant": self.variant, "unset": self.unset or None}
+            kept = {key: value for key, value in said.items() if value is not None}
+            return f"context(assets={{{self.asset!r}: {kept}}})"
         if self.scope == "script":
             return f"select({', '.join([repr(self.asset), *asked])})"
         return f"global preference of {self.asset} in {global_file()} ({', '.join(asked)})"
@@ -96,7 +103,8 @@ class context:  # noqa: N801  (Glia's name; it reads as a function)
     ----------
     assets : dict, optional
         By asset, a dict with ``package`` (or ``pkg``) and ``variant``, or a variant; with
-        ``'unset': True``, what the scopes around prefer for it is forgotten.
+        ``'unset': True``, what this block says of every asset and what the scopes around prefer is
+        forgotten for it.
     pkg, variant : str, optional
         For every other asset, where it has them.
     package : str, optional
@@ -113,7 +121,7 @@ class context:  # noqa: N801  (Glia's name; it reads as a function)
     ...     pass
     """
 
-    __slots__ = ("_level", "_tokens")
+    __slots__ = ("_level",)
 
     def __init__(
         self,
@@ -123,14 +131,13 @@ class context:  # noqa: N801  (Glia's name; it reads as a function)
         *,
         package: str | None = None,
     ) -> None:
-        pkg = pkg or package
-        general = Preference("context", None, pkg, variant) if pkg or variant else None
+        general = Preference("context", None, pkg or package, variant)
         by_asset = {asset: _of_asset(asset, said) for asset, said in (assets or {}).items()}
-        self._level: _Level = (general, by_asset)
-        self._tokens: list[Token[tuple[_Level, ...]]] = []
+        said_of_all = general.pkg is not None or general.variant is not None
+        self._level: _Level = (general if said_of_all else None, by_asset)
 
     def __enter__(self) -> None:
-        self._tokens.append(_contexts.set((*_contexts.get(), self._level)))
+        _contexts.set((*_contexts.get(), self._level))
 
     def __exit__(
         self,
@@ -138,11 +145,15 @@ class context:  # noqa: N801  (Glia's name; it reads as a function)
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        _contexts.reset(self._tokens.pop())
+        # Not by a token: one context may be entered by several threads and tasks at once.
+        levels = [*_contexts.get()]
+        innermost = max(i for i, level in enumerate(levels) if level is self._level)
+        del levels[innermost]
+        _contexts.set(tuple(levels))
 
 
 def _of_asset(asset: str, said: object) -> Preference:
-    if isinstance(said, str):
+    if isinstance(said, (str, int)):
         return Preference("context", asset, None, said)
     if not isinstance(said, dict):
         raise MechanismError(
@@ -159,7 +170,7 @@ def _of_asset(asset: str, said: object) -> Preference:
     return Preference(
         "context",
         asset,
-        said.get("package") or said.get("pkg"),
+        said.get("package", said.get("pkg")),
         said.get("variant"),
         bool(said.get("unset")),
     )
@@ -236,8 +247,6 @@ def in_force(asset: str) -> list[Preference]:
 
 def global_file() -> str:
     """Return the file of the user's preferences, which may not exist."""
-    from ..environment import get_nipy_user_dir
-
     return pjoin(get_nipy_user_dir(), "mechanisms.ini")
 
 
@@ -294,7 +303,7 @@ def select_globally(asset: str, pkg: str | None = None, variant: str | None = No
     Returns
     -------
     str
-        The file that was changed, by one rename.
+        The file that was changed, by one rename.  All else in it stays: comments, too.
 
     Raises
     ------
@@ -304,25 +313,79 @@ def select_globally(asset: str, pkg: str | None = None, variant: str | None = No
     from .. import ini
     from ..atomic import replace_file
     from ..errors import DataError
-    from .names import full_name
 
-    full_name("local", asset, variant or "0")  # says what is wrong with them
+    said = Preference("global", asset, pkg, variant)
+    _check(said)
     path = global_file()
     try:
-        text = ini.read_text(path)[0] if os.path.exists(path) else ""
-        sections = {
-            name: {option: value[0] for option, value in options.items()}
-            for name, options in ini.parse(text, path).items()
-        }
-        said = {k: v for k, v in (("pkg", pkg), ("variant", variant)) if v is not None}
-        sections[asset] = said
-        lines = ["# Preferred packages and variants of mechanisms; nibabel-data mech select\n"]
-        for name, options in sorted(sections.items()):
-            if options:
-                lines.append(f"\n[{name}]\n")
-                lines += [f"{option} = {value}\n" for option, value in options.items()]
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        replace_file(path, "".join(lines).encode())
+        with _one_writer():
+            text = ini.read_text(path)[0] if os.path.exists(path) else _HEAD
+            ini.parse(text, path)
+            replace_file(path, _edited(text, said).encode())
     except (OSError, DataError) as error:
         raise MechanismError(f"the preference of {asset} cannot be kept: {error}") from error
     return path
+
+
+_HEAD = "# Preferred packages and variants of mechanisms; nibabel-data mech select\n"
+
+
+def _check(said: Preference) -> None:
+    """Say what is wrong with the names in it."""
+    from .names import DEFAULT_VARIANT, full_name, package_identifier
+
+    asset = said.asset or ""
+    full_name("local", asset, DEFAULT_VARIANT if said.variant is None else said.variant)
+    if said.pkg is not None:
+        package_identifier(said.pkg.partition("@")[0])
+        if not said.pkg.isprintable() or said.pkg != said.pkg.strip():
+            raise MechanismError(f"{said.pkg!a} is no package's name.")
+
+
+@contextmanager
+def _one_writer() -> Iterator[None]:
+    """Let one process at a time change the file, where locks work: else the last one wins."""
+    lock = None
+    with suppress(ImportError, OSError, NotImplementedError, TimeoutError):
+        from filelock import FileLock
+
+        os.makedirs(cache_dir(), exist_ok=True)
+        lock = FileLock(pjoin(cache_dir(), "mechanisms.ini.lock"))
+        lock.acquire(timeout=_WAIT)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+_WAIT = 10  # seconds; a preference is written in milliseconds
+
+
+def _edited(text: str, said: Preference) -> str:
+    """Return the text of the file with one preference changed, and every other line as it was."""
+    values = {"pkg": said.pkg, "variant": said.variant}
+    wanted = [f"{key} = {value}" for key, value in values.items() if value is not None]
+    lines = text.splitlines()
+    headers = [i for i, line in enumerate(lines) if line.startswith("[")]
+    begin = next((i for i in headers if lines[i].rstrip() == f"[{said.asset}]"), None)
+    if begin is None:
+        if wanted:
+            lines += ["", f"[{said.asset}]", *wanted]
+    else:
+        end = next((i for i in headers if i > begin), len(lines))
+        kept = _without(lines[begin + 1 : end], values)
+        lines[begin:end] = [lines[begin], *wanted, *kept] if wanted or any(kept) else []
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _without(lines: list[str], options: Collection[str]) -> list[str]:
+    """Leave options out, each with the lines that continue its value."""
+    kept, left_out = [], False
+    for line in lines:
+        if not (left_out and line[:1].isspace() and line.strip()):
+            left_out = line.replace(":", "=").partition("=")[0].strip().lower() in options
+        if not left_out:
+            kept.append(line)
+    return kept

@@ -7,14 +7,15 @@ NEURON's own ``ParallelContext``.
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 
-from ..errors import DataError, MechanismError
+from ..errors import MechanismError
 
-__all__ = ["Ranks", "agree", "ranks"]
+__all__ = ["Ranks", "agree", "ranks", "together"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 
@@ -58,26 +59,48 @@ def ranks() -> Ranks:
     return Ranks(0, 1, lambda value: [value])
 
 
-def agree(problem: DataError | None) -> None:
+def agree(problem: Exception | None) -> None:
     """Raise on every rank if there is a problem on one.
 
     Every rank must call it.
 
     Parameters
     ----------
-    problem : DataError or None
+    problem : Exception or None
         That of this rank.
 
     Raises
     ------
-    DataError
-        That of this rank, or one that tells what the others have.
+    Exception
+        That of this rank; a `MechanismError` that tells what another has, if this one has none.
     """
     among = ranks()
-    told = among.gather(None if problem is None else str(problem))
+    told = among.gather(None if problem is None else _told(problem))
     if problem is not None:
         raise problem
     failed = [(rank, text) for rank, text in enumerate(told) if text is not None]
     if failed:
         rank, text = failed[0]
         raise MechanismError(f"on rank {rank} of {among.size}: {text}")
+
+
+def _told(problem: Exception) -> str:
+    is_ours = isinstance(problem, MechanismError)
+    return str(problem) if is_ours else f"{type(problem).__name__}: {problem}"
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Run a block on every rank, and raise on all of them what one raises.
+
+    Examples
+    --------
+    >>> with together():
+    ...     pass
+    """
+    problem: Exception | None = None
+    try:
+        yield
+    except Exception as error:
+        problem = error
+    agree(problem)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from ..errors import ResolveError
+from functools import lru_cache
+
+from ..errors import MechanismError, ResolveError
 from . import names, preferences
+from .discovery import discover
 from .preferences import Preference
 
 __all__ = ["MechanismName", "Resolution", "explain", "resolve"]
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
     Asset = str | tuple[str, ...]
 
-SINGLE = "this single use asks for it"
+SINGLE = "this single use"
 ONLY = "it is the only one"
 DEFAULT = "it is the default variant"
 
@@ -110,7 +113,8 @@ def resolve(asset: Asset, pkg: str | None = None, variant: str | None = None) ->
     Parameters
     ----------
     asset : str or tuple of str
-        The asset; or ``(asset, variant)``, ``(asset, variant, package)``; or a full name.
+        The asset; or ``(asset, variant)``, ``(asset, variant, package)``; or a full name; or what
+        `resolve` has returned.
     pkg, variant : str, optional
         What this single use asks for.  ``pkg='name@distribution'`` tells packages of one name
         apart.
@@ -133,10 +137,10 @@ def resolve(asset: Asset, pkg: str | None = None, variant: str | None = None) ->
     >>> resolve('pas').rule
     'it is the only one'
     """
+    if isinstance(asset, MechanismName) and pkg is None and variant is None:
+        return asset
     found = explain(asset, pkg, variant)
-    if not found.candidates:  # perhaps installed, or added, since this process looked
-        from .discovery import discover
-
+    if found.chosen is None:  # perhaps installed, or added, since this process looked
         found = explain(asset, pkg, variant, catalogue=discover(fresh=True))
     if found.chosen is None:
         raise found.error()
@@ -154,7 +158,10 @@ def explain(
     catalogue: Catalogue | None = None,
     dialect: str = "neuron",
 ) -> Resolution:
-    """Return how an asset is resolved: as `resolve`, but nothing is raised.
+    """Return how an asset is resolved: as `resolve`, but that there is none is not raised.
+
+    The scopes are asked from the innermost to the outermost, each for the package and the variant
+    that none further in has decided, until one mechanism is left.
 
     Parameters
     ----------
@@ -172,8 +179,6 @@ def explain(
     """
     asset, pkg, variant = _asked(asset, pkg, variant)
     if catalogue is None:
-        from .discovery import discover
-
         catalogue = discover()
     found = Resolution(asset, pkg, variant)
     found.candidates = catalogue.mechanisms_of(asset, dialect)
@@ -184,30 +189,80 @@ def explain(
     if not left:
         found.problem = _none_suits(found)
         return found
-    steps: list[str] = []
-    rule = SINGLE if len(left) < len(found.candidates) else ""
+    choice = _Choice(found, left)
     for said in preferences.in_force(asset):
-        if rule and len(left) == 1:
+        if found.problem or (choice.askers and len(choice.left) == 1):
             break
-        narrowed, remark = _narrow(said, left, found)
-        if remark:
-            steps.append(remark)
-        if found.problem:
-            break
-        if len(narrowed) < len(left):
-            rule = f"{said} asks for it"
-        left = narrowed
-    found.steps = tuple(steps)
+        choice.narrow(said)
+    found.steps = tuple(choice.steps)
     if not found.problem:
-        _decide(found, left, rule)
+        _decide(found, choice.left, choice.rule())
     return found
+
+
+class _Choice:
+    """What is left of the candidates, scope by scope."""
+
+    __slots__ = ("askers", "found", "free", "left", "steps")
+
+    def __init__(self, found: Resolution, left: list[Mechanism]) -> None:
+        self.found = found
+        self.left = left
+        self.askers = [SINGLE] if len(left) < len(found.candidates) else []
+        self.free = {f for f in ("pkg", "variant") if getattr(found, f) is None}
+        self.steps: list[str] = []
+
+    def rule(self) -> str:
+        """Return who has asked for what is left."""
+        if not self.askers:
+            return ""
+        return f"{' and '.join(self.askers)} {'ask' if self.askers[1:] else 'asks'} for it"
+
+    def narrow(self, said: Preference) -> None:
+        """Leave what a scope prefers, of what the scopes further in have left open."""
+        if said.asset is not None:
+            self._take(said, self.free)
+            return
+        for field in ("pkg", "variant"):  # a wish: what can be granted of it counts
+            self._take(said, self.free & {field})
+
+    def _take(self, said: Preference, free: set[str]) -> None:
+        pkg = said.pkg if "pkg" in free else None
+        variant = said.variant if "variant" in free else None
+        if pkg is None and variant is None:
+            return
+        narrowed = [m for m in self.left if _suits(m, pkg, variant)]
+        if not narrowed:
+            self._refuse(said, pkg, variant)
+            return
+        self.free -= {f for f, value in (("pkg", pkg), ("variant", variant)) if value is not None}
+        asker = str(said) if len(narrowed) < len(self.left) else SINGLE
+        if asker not in (SINGLE, *self.askers):
+            self.askers.append(asker)
+        self.left = narrowed
+
+    def _refuse(self, said: Preference, pkg: str | None, variant: str | None) -> None:
+        """Remark that a preference does not count; one that can never be met is a problem."""
+        if any(_suits(m, pkg, variant) for m in self.found.candidates):
+            reason = "a scope further in asks for another"
+        elif said.asset is None:
+            reason = f"{self.found.asset} has no such mechanism"
+        elif said.scope == "global":
+            reason = "it is not installed here"
+        else:
+            self.found.problem = (
+                f"{said}: there is no such mechanism.\n{_list(self.found.candidates)}"
+            )
+            return
+        part = "" if (pkg, variant) == (said.pkg, said.variant) else f"{_told(pkg, variant)} of "
+        self.steps.append(f"{part}{said} does not count: {reason}")
 
 
 def _asked(
     asset: Asset, pkg: str | None, variant: str | None
 ) -> tuple[str, str | None, str | None]:
     if not isinstance(asset, str):
-        if not (isinstance(asset, tuple) and 1 <= len(asset) <= 3):
+        if not (isinstance(asset, tuple) and 1 <= len(asset) <= 3 and isinstance(asset[0], str)):
             raise ResolveError(
                 f"{asset!r} is no asset: a name, or a tuple (asset, variant, package), is needed."
             )
@@ -216,8 +271,10 @@ def _asked(
         asset = asset[0]
     if variant is not None:
         variant = str(variant)  # 0 is what people write for '0'
-    if asset.startswith("glia__"):
-        pkg, asset, variant = names.split_name(asset)
+    if names.is_full_name(asset):
+        package, asset, variant = names.split_name(asset)
+        if pkg is None or package not in _package(pkg)[0]:  # else it may say who brings it
+            pkg = package
     return asset, pkg, variant
 
 
@@ -228,27 +285,25 @@ def _suits(mechanism: Mechanism, pkg: str | None, variant: str | None) -> bool:
 
 
 def _is_of(mechanism: Mechanism, pkg: str) -> bool:
-    name, at, source = pkg.partition("@")
-    if at and source not in (mechanism.source, mechanism.source.rpartition(" ")[0]):
+    called, source = _package(pkg)
+    if source and source not in (mechanism.source, _bringer(mechanism)):
         return False
-    return mechanism.package in (name, names.package_identifier(name))
+    return mechanism.package in called
 
 
-def _narrow(
-    said: Preference, left: list[Mechanism], found: Resolution
-) -> tuple[list[Mechanism], str]:
-    """Return what a preference leaves, and a remark if it does not count; or set the problem."""
-    if not any(_suits(m, said.pkg, said.variant) for m in found.candidates):
-        if said.asset is None:
-            return left, f"{said} does not count: {found.asset} has no such mechanism"
-        if said.scope == "global":
-            return left, f"{said} does not count: it is not installed here"
-        found.problem = f"{said}: there is no such mechanism.\n{_list(found.candidates)}"
-        return left, ""
-    narrowed = [m for m in left if _suits(m, said.pkg, said.variant)]
-    if not narrowed:
-        return left, f"{said} does not count: a scope further in asks for another"
-    return narrowed, ""
+@lru_cache(maxsize=256)
+def _package(pkg: str) -> tuple[tuple[str, ...], str]:
+    """Return the names that a package may have which is asked for, and who brings it."""
+    name, _, source = pkg.partition("@")
+    try:
+        return (name, names.package_identifier(name)), source
+    except MechanismError:
+        return (name,), source
+
+
+def _bringer(mechanism: Mechanism) -> str:
+    """Return the source of a mechanism without its version."""
+    return mechanism.source.rpartition(" ")[0] or mechanism.source
 
 
 def _decide(found: Resolution, left: list[Mechanism], rule: str) -> None:
@@ -265,32 +320,43 @@ def _decide(found: Resolution, left: list[Mechanism], rule: str) -> None:
 
 def _several(found: Resolution, left: list[Mechanism]) -> str:
     places = [(m.package, m.variant, m.source) for m in left]
-    twice = sorted({place for place in places if places.count(place) > 1})
-    if twice:
-        package, variant, source = twice[0]
-        files = [m.path for m in left if (m.package, m.variant, m.source) == twice[0]]
-        return (
-            f"{source} has the mechanism {found.asset}, variant {variant}, more than once:\n"
-            + "".join(f"  {path}\n" for path in files)
-            + f"Rename one of the files, or ask the author of {package} to."
-        )
+    twice = next((place for place in places if places.count(place) > 1), None)
+    if twice is not None:
+        return _more_than_once(found, left, twice)
+    pkg, variant = _asking(tuple(left))[0]
     return (
         f"{found.asset} is ambiguous: {len(left)} mechanisms suit, and nothing decides between "
         f"them.\n{_list(tuple(left))}\n"
-        f"Or prefer one in every script: nibabel-data mech select {found.asset} --pkg="
-        f"{left[0].package} --variant={left[0].variant}"
+        f"Or prefer one in every script: nibabel-data mech select {found.asset} --pkg={pkg} "
+        f"--variant={variant}"
     )
+
+
+def _more_than_once(found: Resolution, left: list[Mechanism], twice: tuple[str, str, str]) -> str:
+    package, variant, source = twice
+    files = [m.path for m in left if (m.package, m.variant, m.source) == twice]
+    others = tuple(m for m in left if m.path not in files)
+    return (
+        f"{source} has the mechanism {found.asset}, variant {variant}, more than once:\n"
+        + "".join(f"  {path}\n" for path in files)
+        + f"Rename one of the files, or ask the author of {package} to."
+        + (f"\nOr use another:\n{_list(others)}" if others else "")
+    )
+
+
+def _asking(mechanisms: tuple[Mechanism, ...]) -> list[tuple[str, str]]:
+    """Return the package and the variant that have to be asked for to get each."""
+    by_name = [m.name for m in mechanisms]
+    return [
+        # Of two packages of one name, who brings it tells which.
+        (f"{m.package}@{_bringer(m)}" if by_name.count(m.name) > 1 else m.package, m.variant)
+        for m in mechanisms
+    ]
 
 
 def _list(mechanisms: tuple[Mechanism, ...]) -> str:
     """Each with the call that chooses it."""
-    by_name = [m.name for m in mechanisms]
-    calls = []
-    for m in mechanisms:
-        pkg = m.package
-        if by_name.count(m.name) > 1:  # two packages have this name
-            pkg = f"{pkg}@{m.source.rpartition(' ')[0] or m.source}"
-        calls.append(f"pkg={pkg!r}, variant={m.variant!r}")
+    calls = [_told(pkg, variant) for pkg, variant in _asking(mechanisms)]
     width = max(map(len, calls))
     return "\n".join(
         f"  insert(section, {m.asset!r}, {call}){' ' * (width - len(call))}  # {m.source}"
@@ -298,10 +364,14 @@ def _list(mechanisms: tuple[Mechanism, ...]) -> str:
     )
 
 
+def _told(pkg: str | None, variant: str | None) -> str:
+    asked = (("pkg", pkg), ("variant", variant))
+    return ", ".join(f"{field}={value!r}" for field, value in asked if value is not None)
+
+
 def _none_suits(found: Resolution) -> str:
-    asked = [f"{k} {v!r}" for k, v in (("package", found.pkg), ("variant", found.variant)) if v]
     return (
-        f"{found.asset} of {' and '.join(asked)} is not there; there are:\n"
+        f"{found.asset} with {_told(found.pkg, found.variant)} is not there; there are:\n"
         f"{_list(found.candidates)}"
     )
 
@@ -319,6 +389,8 @@ def _unknown(asset: str, catalogue: Catalogue, dialect: str) -> str:
         similar = [one for one in known if one.lower() == asset.lower()]
     if similar:
         told += f"; similar: {', '.join(similar)}"
+    if asset.startswith("glia__"):
+        told += " (a full name is glia__<package>__<asset>__<variant>)"
     packages = [p.name for p in catalogue.packages if p.name != "NEURON"]
     told += f".\nPackages: {', '.join(packages) or 'none but NEURON itself'}."
     for problem in catalogue.problems[:3]:

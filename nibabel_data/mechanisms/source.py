@@ -90,23 +90,62 @@ def prepare(mechanism: Mechanism, *, name: str | None = None) -> Prepared:
     """
     name = name or mechanism.name
     path = mechanism.path
-    text = nmodl.decode(_read(path, name, path, None))
-    scanned = nmodl.scan(text)
+    read = _read_all(name, path)
+    main, *included = read
+    scanned = main.scanned
     names.check_length(name, scanned.kind)
-    included = _included(text, scanned.includes, name, path)
     old = scanned.suffix or os.path.basename(path).removesuffix(".mod")
-    declared = scanned.names.union(
-        *(nmodl.scan(content).names for _, _, content in included.values())
-    )
-    renamed = nmodl.to_ascii(nmodl.rename(text, name, stem=old, names=declared), path)
-    files = {f"{name}.mod": _flat(renamed, included).encode("ascii")}
-    for flat, source, content in included.values():
+    declared = scanned.names.union(*(file.scanned.names for file in included))
+    files = {main.flat: nmodl.rename(main.text, name, stem=old, names=declared)}
+    for file in included:
+        files[file.flat] = file.text
         if scanned.kind != "functions":
-            content = nmodl.rename_verbatim(content, old, name, declared)
-        files[flat] = _flat(nmodl.to_ascii(content, source), included).encode("ascii")
-    headers = _headers(os.path.dirname(path), scanned.c_includes)
-    inputs = (path, *(source for _, source, _ in included.values()), *headers)
-    return Prepared(name, path, files, scanned, _digest(files, headers), inputs)
+            files[file.flat] = nmodl.rename_verbatim(file.text, old, name, declared)
+    plain = {
+        file.flat: nmodl.to_ascii(_flat(files[file.flat], file), file.path).encode("ascii")
+        for file in read
+    }
+    wanted = dict.fromkeys(header for file in read for header in file.scanned.c_includes)
+    headers = _headers(os.path.dirname(path), tuple(wanted))
+    inputs = (*(file.path for file in read), *headers)
+    return Prepared(name, path, plain, scanned, _digest(plain, headers), inputs)
+
+
+class _File:
+    """One that is read: where it is, what it is called beside the source, what it includes."""
+
+    __slots__ = ("flat", "included", "path", "scanned", "text")
+
+    def __init__(self, path: str, flat: str, text: str) -> None:
+        self.path = path
+        self.flat = flat
+        self.text = text
+        self.scanned = nmodl.scan(text)
+        self.included: dict[str, str] = {}  # by the name in the text, the flat name
+
+
+def _read_all(name: str, path: str) -> list[_File]:
+    """Read a source and what it includes, directly or not; the source is the first."""
+    main = _File(path, f"{name}.mod", nmodl.decode(_read(path, name, path, None)))
+    known = {os.path.realpath(path): main}
+    waiting = [main]
+    while waiting:
+        by = waiting.pop(0)
+        for wanted in by.scanned.includes:
+            found = _located(wanted, [os.path.dirname(by.path), os.path.dirname(path)])
+            key = os.path.realpath(found)
+            if key not in known:
+                text = nmodl.decode(_read(found, name, by.path, _line_of(by.text, wanted)))
+                known[key] = _File(found, _flat_name(wanted, list(known.values())), text)
+                waiting.append(known[key])
+            by.included[wanted] = known[key].flat
+    return list(known.values())
+
+
+def _flat_name(wanted: str, used: list[_File]) -> str:
+    """Return a name in plain ASCII that no other file has."""
+    flat = re.sub(r"[^\w.+-]", "_", os.path.basename(wanted), flags=re.ASCII)
+    return f"included{len(used)}_{flat}" if flat in (file.flat for file in used) else flat
 
 
 def _read(path: str, name: str, by: str, line: int | None) -> bytes:
@@ -134,27 +173,6 @@ def _read(path: str, name: str, by: str, line: int | None) -> bytes:
     return content
 
 
-def _included(
-    text: str, wanted: tuple[str, ...], name: str, path: str
-) -> dict[str, tuple[str, str, str]]:
-    """Of each name that is included, directly or not: its flat name, where it is, its text."""
-    found: dict[str, tuple[str, str, str]] = {}
-    waiting = [(one, path, text) for one in wanted]
-    while waiting:
-        one, by, by_text = waiting.pop(0)
-        if one in found:
-            continue
-        line = _line_of(by_text, one)
-        source = _located(one, [os.path.dirname(by), os.path.dirname(path)])
-        content = nmodl.decode(_read(source, name, by, line))
-        flat = os.path.basename(one)
-        if flat in (used for used, _, _ in found.values()):
-            flat = f"included{len(found)}_{flat}"
-        found[one] = (flat, source, content)
-        waiting += [(deeper, source, content) for deeper in nmodl.scan(content).includes]
-    return found
-
-
 def _located(wanted: str, folders: list[str]) -> str:
     """As ``nocmodl`` looks: beside the file, then in the directories of ``MODL_INCLUDE``."""
     folders += [f for f in os.environ.get("MODL_INCLUDE", "").split(os.pathsep) if f]
@@ -167,12 +185,12 @@ def _line_of(text: str, included: str) -> int | None:
     return text.count("\n", 0, at) + 1 if at >= 0 else None
 
 
-def _flat(text: str, included: dict[str, tuple[str, str, str]]) -> str:
+def _flat(text: str, file: _File) -> str:
     """Name the included files as they stand beside the source."""
-    for wanted, (flat, _, _) in included.items():
-        if flat != wanted:
-            text = re.sub(rf'(\bINCLUDE\s+)"{re.escape(wanted)}"', rf'\g<1>"{flat}"', text)
-    return text
+    return _INCLUDE.sub(lambda m: f'{m[1]}"{file.included.get(m[2], m[2])}"', text)
+
+
+_INCLUDE = re.compile(r'(\bINCLUDE\s*)"([^"\n]*)"', re.ASCII)
 
 
 def _headers(folder: str, wanted: tuple[str, ...]) -> dict[str, bytes]:
@@ -183,7 +201,7 @@ def _headers(folder: str, wanted: tuple[str, ...]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     waiting = [pjoin(folder, header) for header in wanted]
     while waiting:
-        path = waiting.pop(0)
+        path = os.path.realpath(waiting.pop(0))
         if path in found:
             continue
         try:

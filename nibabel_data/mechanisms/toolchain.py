@@ -14,7 +14,7 @@ from os.path import join as pjoin
 
 from ..errors import BuildError, MechanismError
 
-__all__ = ["Compiler", "Neuron", "find_compiler", "find_neuron"]
+__all__ = ["Compiler", "Neuron", "find_compiler", "find_neuron", "which"]
 
 INSTALL = "pip install 'nibabel-data[neuron]'"
 
@@ -65,7 +65,9 @@ class Neuron:
     @property
     def writes_c(self) -> bool:
         """Whether ``nocmodl`` writes C (NEURON 8) rather than C++."""
-        return self.version.partition(".")[0] in ("7", "8")
+        if self.version:
+            return self.version.partition(".")[0] in ("7", "8")
+        return "COMPILE" in self._variables()  # CCOMPILE and CXXCOMPILE, since version 9
 
     def files(self) -> list[str]:
         """Return the files that `identity` is made from."""
@@ -73,13 +75,17 @@ class Neuron:
 
     def flags(self) -> list[str]:
         """Return the compiler's flags, as NEURON's makefile has them, without the compiler."""
+        known = self._variables()
+        words = _words(known.get("COMPILE" if self.writes_c else "CXXCOMPILE", ""))
+        while words and not words[0].startswith("-"):  # a compiler that the makefile names itself
+            del words[0]
+        return [*(words or ["-O2"]), *_include_flags(known.get("INCLUDES", ""), self.root)]
+
+    def _variables(self) -> dict[str, str]:
         from .makefile import variables
 
         with open(self._makefile, encoding="utf-8", errors="replace") as file:
-            known = variables(file.read(), {"ROOT": self.root})
-        words = known.get("COMPILE" if self.writes_c else "CXXCOMPILE", "").split()
-        flags = [word for word in words if word.startswith("-")] or ["-O2"]
-        return [*flags, *_include_flags(known.get("INCLUDES", ""), self.root)]
+            return variables(file.read(), {"ROOT": self.root, "CC": "", "CXX": ""})
 
     def link_flags(self) -> list[str]:
         """Return the linker's flags: NEURON's library, found at run time where it is now."""
@@ -103,6 +109,10 @@ class Compiler:
     def __init__(self, command: list[str], version: str) -> None:
         self.command = command
         self.version = version
+
+    def files(self) -> list[str]:
+        """Return the programs that it is made of: of ``ccache g++`` both."""
+        return [path for path in map(which, self.command) if path is not None]
 
 
 def find_neuron() -> Neuron:
@@ -156,19 +166,19 @@ def _roots(folder: str) -> list[str]:
 
 
 def _version_beside(folder: str) -> str:
-    loaded = sys.modules.get("neuron")
-    version = getattr(loaded, "__version__", None)
-    if isinstance(version, str):
-        return version
+    """Return what the metadata say, and not the module: the same if it is not imported."""
     try:
         names = os.listdir(os.path.dirname(folder))
     except OSError:
         return ""
-    for name in names:
+    for name in sorted(names):
         project, _, rest = name.partition("-")
-        if project.lower() == "neuron" and rest.endswith((".dist-info", ".egg-info")):
+        if project.lower() in _PROJECTS and rest.endswith((".dist-info", ".egg-info")):
             return rest.rpartition(".")[0].partition("-")[0]
     return ""
+
+
+_PROJECTS = ("neuron", "neuron_nightly")
 
 
 def _core_library(root: str) -> str:
@@ -181,6 +191,15 @@ def _core_library(root: str) -> str:
         f"NEURON's library libnrniv.{suffix} is not in {pjoin(root, 'lib')}.\n"
         f"Install NEURON again:  {INSTALL}"
     )
+
+
+def _words(text: str) -> list[str]:
+    import shlex
+
+    try:
+        return shlex.split(text)
+    except ValueError:  # a quotation mark without another
+        return text.split()
 
 
 def _include_flags(includes: str, root: str) -> list[str]:
@@ -212,20 +231,23 @@ def find_compiler(*, c: bool = False, cache: str | None = None) -> Compiler:
         If there is none.
     """
     variable = "CC" if c else "CXX"
-    chosen = os.environ.get(variable)
-    if chosen:
-        import shlex
-
-        words = shlex.split(chosen)
-    else:
-        words = []
+    chosen = os.environ.get(variable, "")
+    words = _words(chosen)
+    why = f"{' or '.join(_usual_names(c))} is not on PATH"
+    if words:
+        there = os.path.dirname(words[0])
+        why = f"{variable}={chosen}: {words[0]} {'is no program' if there else 'is not on PATH'}"
     for name in [words[0]] if words else _usual_names(c):
-        path = _which(name)
-        if path is not None:
-            return Compiler([path, *words[1:]], _says(path, cache))
-    looked = f"{variable}={chosen}" if words else " or ".join(_usual_names(c))
+        path = which(name)
+        if path is None:
+            continue
+        command = [path, *words[1:]]
+        try:
+            return Compiler(command, _says(command, cache))
+        except OSError as error:
+            why = f"{path} cannot be run: {(error.strerror or str(error)).lower()}"
     raise BuildError(
-        f"no compiler for {'C' if c else 'C++'}: {looked} is not on PATH.\n"
+        f"no compiler for {'C' if c else 'C++'}: {why}.\n"
         "Install one (Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++; conda: "
         "conda install cxx-compiler; macOS: xcode-select --install),\n"
         f"or name it in {variable}, or use what another machine has built:  "
@@ -237,41 +259,57 @@ def _usual_names(c: bool) -> list[str]:
     return ["gcc", "cc", "clang"] if c else ["g++", "c++", "clang++"]
 
 
-def _which(name: str) -> str | None:
-    """``shutil.which`` without importing shutil, which costs more than the search."""
+def which(name: str, path: str | None = None) -> str | None:
+    """Return the absolute path of a program, or None.
+
+    It is ``shutil.which`` without importing shutil, which costs more than the search.
+
+    Parameters
+    ----------
+    name : str
+        The program, with or without a directory.
+    path : str, optional
+        Directories to look in, as in ``PATH``, instead of those.
+    """
     if os.path.dirname(name):
-        return name if os.access(name, os.X_OK) else None
-    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
-        path = pjoin(folder, name)
-        if folder and os.access(path, os.X_OK) and not os.path.isdir(path):
-            return path
-    return None
+        paths = [name]
+    else:
+        folders = (os.environ.get("PATH", os.defpath) if path is None else path).split(os.pathsep)
+        paths = [pjoin(folder, name) for folder in folders if folder]
+    found = (each for each in paths if os.path.isfile(each) and os.access(each, os.X_OK))
+    program = next(found, None)
+    return None if program is None else os.path.abspath(program)
 
 
-def _says(path: str, cache: str | None) -> str:
-    status = os.stat(path)
-    stamp = [os.path.realpath(path), status.st_size, status.st_mtime_ns]
+def _says(command: list[str], cache: str | None) -> str:
+    """Return the first line of what it says of itself, asked again when a program has changed."""
+    stamp: list[object] = []  # of ``ccache g++`` both
+    for path in filter(None, map(which, command)):
+        status = os.stat(path)
+        stamp += [os.path.realpath(path), status.st_size, status.st_mtime_ns]
     import json
 
+    key = "\0".join(command)
     known: dict[str, list[object]] = {}
     kept = pjoin(cache, "compilers.json") if cache else ""
     if kept:
         try:
             with open(kept, encoding="utf-8") as file:
                 known = json.load(file)
-            if known[path][:3] == stamp:
-                return str(known[path][3])
+            *before, version = known[key]
+            if before == stamp:
+                return str(version)
         except (OSError, ValueError, LookupError, TypeError):
             known = known if isinstance(known, dict) else {}
     import subprocess
 
     result = subprocess.run(
-        [path, "--version"], capture_output=True, text=True, errors="replace", check=False
+        [*command, "--version"], capture_output=True, text=True, errors="replace", check=False
     )
-    version = (result.stdout or result.stderr).partition("\n")[0].strip()
-    if kept:
-        _keep(kept, {**known, path: [*stamp, version]})
-    return version
+    told = (result.stdout or result.stderr).partition("\n")[0].strip()
+    if kept and result.returncode == 0:
+        _keep(kept, {**known, key: [*stamp, told]})
+    return told
 
 
 def _keep(path: str, known: dict[str, list[object]]) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from tempfile import TemporaryDirectory
 
 from ..errors import MechanismError
 from .resolution import MechanismName, resolve
@@ -63,17 +64,19 @@ test.__test__ = False  # type: ignore[attr-defined]  # pytest: no test, though i
 
 
 def _in_another_process(names: list[MechanismName]) -> dict[str, str]:
-    result = subprocess.run(
-        [sys.executable, "-m", __name__, *names],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={
-            **os.environ,
-            "NEURON_MODULE_OPTIONS": "-nogui",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        },
-    )
+    with TemporaryDirectory() as folder:  # NEURON would load an x86_64 of this one
+        result = subprocess.run(
+            [sys.executable, "-m", __name__, *names],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={
+                **os.environ,
+                "NEURON_MODULE_OPTIONS": "-nogui",
+                "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path),
+            },
+        )
     found: dict[str, str] = {}
     for line in result.stdout.splitlines():
         if line.startswith(_MARK):
@@ -83,7 +86,8 @@ def _in_another_process(names: list[MechanismName]) -> dict[str, str]:
         raise MechanismError(
             f"the trial of {len(names)} mechanisms did not start:\n{result.stderr.strip()[-2000:]}"
         )
-    return found
+    untried = f"it was not tried: the trial ended with exit status {result.returncode}"
+    return {str(name): found.get(name, untried) for name in names}
 
 
 _MARK = "nibabel-data-trial "
@@ -132,11 +136,14 @@ def _in_fork(name: str) -> str:
 def _tried(name: str) -> str:
     import math
 
-    from .engine import insert, interpreter
+    from .engine import insert, interpreter, load
 
     h = interpreter()
+    found = resolve(name)
+    if load(found.mechanism) == "functions":
+        return ""  # there is nothing to insert
     section = h.Section(name="trial")
-    inserted = insert(section, name)
+    inserted = insert(section, found)
     for pointer in _pointers(inserted):
         owner = inserted.point_process or getattr(section(0.5), inserted.name)
         h.setpointer(section(0.5)._ref_v, pointer, owner)

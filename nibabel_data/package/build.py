@@ -36,6 +36,7 @@ from .layout import (
     distribution_around,
     find_layout,
     left_out,
+    licence_expression,
     read_pyproject,
 )
 from .manifest import LEFT_OUT, MANIFEST, hash_file, hash_files, manifest_text, package_files
@@ -246,7 +247,7 @@ def _generated(layout: Layout, copy: str) -> str:
     defaults = package.config.defaults()
     described = defaults.get("description") or f"The data package {layout.relpath}"
     facts: dict[str, object] = {}
-    named = _spdx(defaults.get("license") or defaults.get("licence") or "")
+    named = licence_expression(defaults.get("license") or defaults.get("licence") or "")
     if named:
         facts["license"] = named
     texts = [
@@ -259,21 +260,6 @@ def _generated(layout: Layout, copy: str) -> str:
     return pyproject_text(
         dist, layout.relpath, " ".join(described.split()), facts, version=str(package.version)
     )
-
-
-def _spdx(text: str) -> str:
-    """Return a licence in the form that a wheel's metadata take, or nothing."""
-    try:
-        from packaging.licenses import (
-            InvalidLicenseExpression,
-            canonicalize_license_expression,
-        )
-    except ImportError:  # packaging before 24.2
-        return ""
-    try:
-        return str(canonicalize_license_expression(text)) if text else ""
-    except InvalidLicenseExpression:
-        return ""
 
 
 def _run(backend: str, hook: str, copy: str, results: str, stage: str, epoch: int) -> str:

@@ -18,6 +18,7 @@ from typing import IO
 
 from ..definition import split_spec
 from ..errors import DataError, DefinitionError
+from ..files import is_pointer
 from .held import Held, held_files
 from .install import Progress
 from .manifest import MANIFEST, manifest_text, package_files, read_manifest
@@ -135,8 +136,10 @@ def _members(base: str) -> list[_Member]:
     members = []
     for path in sorted(own | held.keys()):
         place = pjoin(base, *path.split("/"))
-        if path in own and states.get(path) != "file":
-            state = states.get(path, "missing")
+        state = states.get(path, "missing")
+        if state == "file" and is_pointer(place):
+            state = "absent"
+        if path in own and state != "file":
             raise DataError(f"{place} is {state}: it cannot go into a bundle")
         one = held.get(path)
         place = place if one is None else one.place

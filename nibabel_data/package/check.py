@@ -15,9 +15,17 @@ from typing import Any
 from ..about import citation, licence
 from ..datasource import CONFIG, VersionedDatasource, names_registry
 from ..errors import ConfigError, DataError
-from ..files import annex_command, content_state
+from ..files import annex_command, content_state, is_pointer
+from ..table import counted
 from .images import image_problem
-from .layout import Layout, build_backend, find_layout, read_pyproject, table
+from .layout import (
+    Layout,
+    build_backend,
+    find_layout,
+    licence_expression,
+    read_pyproject,
+    table,
+)
 from .manifest import LEFT_OUT, MANIFEST, hash_file, read_manifest
 from .names import LONGEST_PATH, name_problem, twins
 from .registry import REGISTRY, Registry, read_registry, urls_of
@@ -169,7 +177,7 @@ def _contents(base: str, entries: list[_Entry]) -> Iterator[Problem]:
 def _content(base: str, entry: _Entry) -> Problem | None:
     """Return what is wrong with one file of data."""
     state = content_state(entry.place)
-    if state == "absent":
+    if state == "absent" or (state == "file" and is_pointer(entry.place)):
         problem = "the content of this annexed file is not here"
         return Problem(entry.path, problem, f"fetch it: {annex_command(entry.place)}")
     if state == "dangling":
@@ -320,6 +328,13 @@ def _distribution(layout: Layout, top: str, entries: list[_Entry]) -> Iterator[P
         mend = f"build it with: python -m build {top}"
         yield Problem(_PYPROJECT, problem, mend, serious=False)
         return
+    named = table(project, "project").get("license")
+    if isinstance(named, str) and licence_expression(named) == "":
+        yield Problem(
+            _PYPROJECT,
+            f"the licence {named!r} is no SPDX expression: hatchling does not build it",
+            "write one of https://spdx.org/licenses, or LicenseRef-NAME for one of your own",
+        )
     build = table(project, "tool", "hatch", "build")
     wheel = table(build, "targets", "wheel")
     if not _is_shared(table(wheel, "shared-data"), layout.relpath):
@@ -354,7 +369,7 @@ def _hidden_by_git(layout: Layout, top: str, entries: list[_Entry]) -> Iterator[
     names = [f"{layout.relpath}/{entry.path}" for entry in entries if not entry.is_directory]
     ignored = _ignored_by_git(top, names)
     if ignored:
-        problem = f"the wheel would lack {len(ignored)} files that git ignores: {ignored[0]}"
+        problem = f"the wheel would lack {counted(len(ignored), 'file')} that git ignores: {ignored[0]}"
         problem += " and others" if len(ignored) > 1 else ""
         yield Problem(_PYPROJECT, problem, mend)
     elif ignored is None and os.path.exists(pjoin(top, ".gitignore")):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from ..datasource import Datasource
 from ..errors import DataError, MissingFileError
+from ..table import counted
 from .download import Progress, download
 from .overlay import fetch_command, not_fetched, overlay_dir, package_path
 from .partial import Partial, is_read_only, open_partial, turn
@@ -341,7 +342,7 @@ class _Fetch:
         return target
 
     def _failure(self, entry: Entry, error: TransferError, size: int) -> str:
-        kept = f" ({size} bytes are here and are not fetched again)" if size else ""
+        kept = f" ({counted(size, 'byte is', 'bytes are')} here and not fetched again)" if size else ""
         lines = "".join(f"\n    {line}" for line in str(error).splitlines())
         step = "try again later" if error.again else "when that is mended, try again"
         return (

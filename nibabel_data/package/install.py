@@ -33,6 +33,7 @@ from .manifest import (
 from .registry import read_registry
 from .source import SourceFile, SourcePackage, local_source, open_source
 from .staging import put_in_place, staging_directory
+from .verify import verify_directory
 
 __all__ = ["Installed", "install", "install_root"]
 
@@ -248,7 +249,7 @@ def _install_one(
         return _link(package, target, force)
     carried = package.manifest()
     before = _before(target, force)
-    same = carried is not None and not force and _is_there(package, target, carried)
+    same = carried is not None and not force and _is_there(package, target, carried, copy.jobs)
     if same and before is not None:
         return Installed(package.relpath, target, before, before, changed=False)
     made = _missing_folders(os.path.dirname(target))
@@ -316,17 +317,20 @@ def _before(target: str, force: bool) -> DataVersion | None:
     return version
 
 
-def _is_there(package: SourcePackage, target: str, carried: str) -> bool:
-    """Return whether the same files stand at the target, as far as names and sizes tell."""
+def _is_there(package: SourcePackage, target: str, carried: str, jobs: int) -> bool:
+    """Return whether the same files stand at the target; those known as unchanged are not read."""
     try:
         if os.path.islink(target):
             return False
         if read_manifest(target) != parse_manifest(carried, MANIFEST):
             return False
-        return all(
+        if not all(
             os.stat(pjoin(target, *file.path.split("/"))).st_size == file.size
             for file in package.files
-        )
+        ):
+            return False
+        # Whoever installs it again may do so because verify found it damaged.
+        return all(check.state == "extra" for check in verify_directory(target, jobs=jobs).amiss)
     except (DataError, OSError):
         return False
 

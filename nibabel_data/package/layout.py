@@ -24,6 +24,7 @@ __all__ = [
     "distribution_around",
     "find_layout",
     "left_out",
+    "licence_expression",
     "named_path",
     "package_relpath",
     "package_relpaths",
@@ -285,3 +286,35 @@ def build_backend(pyproject: dict[str, Any]) -> str:
     """
     named = table(pyproject, "build-system").get("build-backend")
     return named if isinstance(named, str) else "setuptools.build_meta:__legacy__"
+
+
+def licence_expression(text: str) -> str | None:
+    """Return a licence in the form that a wheel's metadata take.
+
+    Parameters
+    ----------
+    text : str
+        What somebody wrote.
+
+    Returns
+    -------
+    str or None
+        The SPDX expression; empty if it is none; None if that cannot be told, as the installed
+        ``packaging`` is older than 24.2.
+
+    Examples
+    --------
+    >>> licence_expression('cc-by-4.0'), licence_expression('free for all')
+    ('CC-BY-4.0', '')
+    """
+    try:
+        from packaging.licenses import (
+            InvalidLicenseExpression,
+            canonicalize_license_expression,
+        )
+    except ImportError:
+        return None
+    try:
+        return str(canonicalize_license_expression(text)) if text else ""
+    except InvalidLicenseExpression:
+        return ""

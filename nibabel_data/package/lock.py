@@ -29,7 +29,7 @@ from ..errors import ConfigError, DataError
 from ..explanation import explain
 from ..locate import make_datasource
 from .layout import named_path
-from .verify import tree_of
+from .verify import Verification, tree_of, verify_directory
 
 __all__ = [
     "LOCK",
@@ -182,15 +182,29 @@ def lock(wanted: Iterable[Wanted], *, jobs: int | None = None) -> list[Locked]:
     Raises
     ------
     DataError
-        If a package is not there, or not whole.
+        If a package is not there, or not whole, or not what its manifest or its distribution
+        says: nobody could install such a one.
     """
     locked = {}
     for one in wanted:
         name = split_spec(one.spec)[0]
         package = make_datasource(one.spec)
+        _refuse_amiss(name, verify_directory(package.base_path, jobs=jobs))
         tree = TREE + tree_of(package.base_path, jobs=jobs)
         locked[name] = Locked(name, str(package.version), tree, one.source)
     return sorted(locked.values())
+
+
+def _refuse_amiss(name: str, result: Verification) -> None:
+    if not result.amiss:
+        return
+    first, *others = result.amiss
+    detail = f": {first.detail}" if first.detail else ""
+    more = f", and {len(others)} more" if others else ""
+    raise DataError(
+        f"{name} is not locked: {result.path} is not what its {result.against or 'registry'} says: "
+        f"{first.state} {first.path}{detail}{more}; all of it: nibabel-data verify {name}"
+    )
 
 
 def write_lock(locked: Iterable[Locked], path: str | os.PathLike[str]) -> None:
@@ -249,6 +263,9 @@ def read_lock(path: str | os.PathLike[str]) -> list[Locked]:
     content = _toml(place)
     if content.get("format") != _FORMAT:
         raise ConfigError(place, None, f"format {content.get('format')!r}, but {_FORMAT} is known")
+    unknown = sorted(content.keys() - {"format", "package"})
+    if unknown:
+        raise ConfigError(place, None, f"{unknown[0]!r} is not known; a package is a [[package]]")
     packages = content.get("package", [])
     if not isinstance(packages, list):
         raise ConfigError(place, None, "'package' is to be a list of tables: [[package]]")
@@ -271,13 +288,17 @@ def _toml(place: str) -> dict[str, Any]:
         raise ConfigError(place, None, f"not TOML: {error}") from None
 
 
-def compare(locked: Iterable[Locked], *, jobs: int | None = None) -> list[Difference]:
+def compare(
+    locked: Iterable[Locked], *, full: bool = False, jobs: int | None = None
+) -> list[Difference]:
     """Return how what is on the search path differs from a lock.
 
     Parameters
     ----------
     locked : iterable of Locked
         What the lock says.
+    full : bool, optional
+        Whether to read files again that have not changed since they were last read.
     jobs : int, optional
         How many files are read at a time.
 
@@ -287,11 +308,13 @@ def compare(locked: Iterable[Locked], *, jobs: int | None = None) -> list[Differ
         Empty if everything is as the lock says.
     """
     return [
-        Difference(one, problem) for one in locked if (problem := difference_of(one, jobs=jobs))
+        Difference(one, problem)
+        for one in locked
+        if (problem := difference_of(one, full=full, jobs=jobs))
     ]
 
 
-def difference_of(one: Locked, *, jobs: int | None = None) -> str:
+def difference_of(one: Locked, *, full: bool = False, jobs: int | None = None) -> str:
     """Return how what is on the search path differs from one package of a lock; empty if not."""
     answer = explain(one.name)
     if answer.found is None or answer.found.path is None:
@@ -299,7 +322,7 @@ def difference_of(one: Locked, *, jobs: int | None = None) -> str:
     if str(answer.found.version) != one.version:
         return f"version {answer.found.version} is found, at {answer.found.path}"
     try:
-        tree = TREE + tree_of(answer.found.path, jobs=jobs)
+        tree = TREE + tree_of(answer.found.path, full=full, jobs=jobs)
     except DataError as error:
         return str(error)
     return "" if tree == one.tree else f"other files of version {one.version}: {answer.found.path}"

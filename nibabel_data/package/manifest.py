@@ -18,7 +18,7 @@ from os.path import join as pjoin
 from typing import TypeVar
 
 from ..errors import ConfigError, DataError
-from ..files import LEFT_OUT, PARTIAL, walk_status
+from ..files import LEFT_OUT, MANIFEST, PARTIAL, walk_status
 from ..ini import read_text
 
 __all__ = [
@@ -37,8 +37,6 @@ __all__ = [
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-MANIFEST = "manifest-sha256.txt"
 
 LARGEST = 1 << 26
 """Bytes; a larger manifest is none."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..datasource import CONFIG
 from ..errors import DataError, DefinitionError
+from .layout import licence_expression
 from .names import name_problem
 from .staging import staging_directory
 
@@ -212,7 +213,10 @@ def new_package(
     author = author.strip() or f"The {relpath.split('/')[0]} developers"
     if not author.isprintable():
         raise DefinitionError(f"the author {author!r} has a character that cannot be printed")
-    files = _files(relpath, dist, license, author)
+    known = licence_expression(license)
+    if known == "":
+        raise _no_licence(license)
+    files = _files(relpath, dist, known or license, author)
     return write_package(target, {path: text.encode() for path, text in files.items()})
 
 
@@ -405,11 +409,15 @@ def license_text(spdx: str, author: str) -> str:
     'CC0 1.0 Universal '
     """
     if not _SPDX.fullmatch(spdx):
-        raise DefinitionError(
-            f"{spdx!r} is no SPDX identifier of a licence, such as {', '.join(LICENSES)} "
-            "(https://spdx.org/licenses)"
-        )
+        raise _no_licence(spdx)
     if spdx not in LICENSES:
         return _OTHER_LICENSE.format(spdx=spdx, author=author)
     title, summary, url = LICENSES[spdx]
     return _LICENSE.format(title=title, spdx=spdx, summary=summary.format(author=author), url=url)
+
+
+def _no_licence(text: str) -> DefinitionError:
+    return DefinitionError(
+        f"{text!r} is no SPDX identifier of a licence, such as {', '.join(LICENSES)} "
+        "(https://spdx.org/licenses); one of your own is LicenseRef-NAME"
+    )

@@ -15,9 +15,10 @@ from ..datasource import CONFIG, read_version
 from ..definition import split_spec
 from ..environment import cache_dir
 from ..errors import ConfigError, DataError
-from ..files import PARTIAL, annex_command
+from ..files import PARTIAL, annex_command, is_pointer
 from ..ini import read_text
 from ..packages import DEPTH, child_directories
+from ..table import counted
 from .archive import SUFFIXES, Member, is_archive, open_archive
 from .download import download
 from .fetch import is_offline
@@ -29,6 +30,8 @@ from .transport import TransferError, Transport, is_local, shown
 __all__ = ["SourceFile", "SourcePackage", "check_source", "local_source", "open_source"]
 
 _SHARE = "share/nipy/"
+_POINTER = 32768
+"""Bytes; a larger file is not opened to see whether it is a pointer of git-annex."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +170,7 @@ def _download(url: str, digest: str, place: str, target: str) -> None:
 
 
 def _failure(url: str, error: TransferError, size: int, command: str) -> str:
-    kept = f" ({size} bytes are here and are not downloaded again)" if size else ""
+    kept = f" ({counted(size, 'byte is', 'bytes are')} here and not downloaded again)" if size else ""
     lines = "".join(
         f"\n    {line.removeprefix(f'{shown(url)}: ')}" for line in f"{error}".split("\n")
     )
@@ -280,6 +283,8 @@ def _directory_package(relpath: str, directory: str) -> SourcePackage:
     files = []
     for path, state, status in package_files(directory):
         place = pjoin(directory, *path.split("/"))
+        if state == "file" and status is not None and status.st_size < _POINTER:
+            state = "absent" if is_pointer(place) else state
         if state == "absent":
             raise DataError(
                 f"the content of {place} is not here; fetch it with\n\n    {annex_command(place)}"

@@ -22,7 +22,7 @@ from os.path import join as pjoin
 from ..atomic import is_alive
 from ..errors import DataError
 
-__all__ = ["clean_stale", "exchange", "put_in_place", "staging_directory"]
+__all__ = ["clean_stale", "exchange", "is_staged", "is_stale", "put_in_place", "staging_directory"]
 
 _SUFFIX = ".nibabel-data-staging"
 _ASIDE = ".old"
@@ -87,21 +87,12 @@ def remove_tree(path: str) -> None:
 
 
 def clean_stale(parent: str) -> list[str]:
-    """Remove what processes that are gone have staged in a directory; return what was removed.
-
-    A process of this machine is gone if no process has its number; of one of another machine
-    nobody knows, so that its staging must be a day old.
-    """
-    host = socket.gethostname().replace(".", "-") or "localhost"
+    """Remove what processes that are gone have staged in a directory; return what was removed."""
     removed = []
     for name in os.listdir(parent):
-        if not (name.startswith(".") and name.endswith(_SUFFIX)):
-            continue
         path = pjoin(parent, name)
-        target, _, mark = name.removesuffix(_SUFFIX).rpartition(f".{host}.")
-        pid = mark.partition(".")[0]
-        gone = not is_alive(int(pid)) if target and pid.isdigit() else _is_old(path)
-        if gone:
+        if is_staged(name) and is_stale(path):
+            target, mark = _target_and_mark(name)
             with suppress(OSError):  # another process may be cleaning as well
                 if mark.endswith(_ASIDE) and not os.path.lexists(pjoin(parent, target[1:])):
                     os.rename(path, pjoin(parent, target[1:]))  # killed between two renames
@@ -109,6 +100,29 @@ def clean_stale(parent: str) -> list[str]:
                     remove_tree(path)
                     removed.append(path)
     return removed
+
+
+def is_staged(name: str) -> bool:
+    """Return whether a name is that of something staged."""
+    return name.startswith(".") and name.endswith(_SUFFIX)
+
+
+def is_stale(path: str) -> bool:
+    """Return whether the process is gone that staged something.
+
+    A process of this machine is gone if no process has its number; of one of another machine
+    nobody knows, so that its staging must be a day old.
+    """
+    target, mark = _target_and_mark(os.path.basename(path))
+    pid = mark.partition(".")[0]
+    return not is_alive(int(pid)) if target and pid.isdigit() else _is_old(path)
+
+
+def _target_and_mark(name: str) -> tuple[str, str]:
+    """Return what a staged name stands for, and whose it is; no target if of another machine."""
+    host = socket.gethostname().replace(".", "-") or "localhost"
+    target, _, mark = name.removesuffix(_SUFFIX).rpartition(f".{host}.")
+    return target, mark
 
 
 def _is_old(path: str) -> bool:

@@ -2,7 +2,8 @@
 
 Of each package in which nothing was amiss, one small file in the user's cache directory holds one
 fingerprint of the names and signatures (time stamps, size, inode) of all its files.  While it holds
-nothing else has to be looked at: this is what ``verify`` of an unchanged package takes, so that
+nothing else has to be looked at (but the RECORD of its distribution, if it was checked by that):
+this is what ``verify`` of an unchanged package takes, so that
 this module imports little, and asks the file system for no more than the status of each file.
 
 Losing the cache costs time, nothing else.
@@ -24,7 +25,7 @@ try:  # as the standard library's `random` does: `hashlib` loads OpenSSL, which 
 except ImportError:
     from hashlib import blake2b
 
-__all__ = ["Fingerprint", "is_unchanged", "record_path", "recorded_base"]
+__all__ = ["Fingerprint", "forget", "is_unchanged", "record_path", "recorded_base"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from ..ini import Signature
 
-_FORM = "nibabel-data verified 2"
+_FORM = "nibabel-data verified 3"
 _LARGEST = 1 << 16
 _BY_DESCRIPTOR = os.scandir in os.supports_fd
 _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -53,13 +54,24 @@ def is_unchanged(base: str) -> tuple[str, int, int] | None:
         changed, or nothing is known of it, or something in it cannot be read.
     """
     lines = _lines(record_path(base, "clean"))
-    if len(lines) != 7 or lines[:2] != [_FORM, os.path.realpath(base)]:
+    if len(lines) != 8 or lines[:2] != [_FORM, os.path.realpath(base)]:
         return None
     if not lines[3].isdecimal() or not lines[4].isdecimal():
         return None
-    if Fingerprint(base, lines[6]).text != lines[2]:
+    now = Fingerprint(base, lines[6])
+    if lines[7]:
+        now.add_record(lines[7])
+    if not now.text or now.text != lines[2]:
         return None
     return lines[5], int(lines[3][:18]), int(lines[4][:18])
+
+
+def forget(base: str) -> None:
+    """Forget that nothing was amiss in a package: a disk can damage a file without a trace."""
+    try:
+        os.unlink(record_path(base, "clean"))
+    except OSError:
+        return  # nothing was known, or nothing can be written
 
 
 def record_path(base: str, kind: str) -> str:
@@ -107,10 +119,10 @@ class Fingerprint:
         One hash of them; empty if something cannot be read, or is a link that leads nowhere.
     """
 
-    __slots__ = ("_base", "_overlay", "text")
+    __slots__ = ("_base", "_overlay", "_record", "text")
 
     def __init__(self, base: str, overlay: str = "") -> None:
-        self._base, self._overlay = base, overlay
+        self._base, self._overlay, self._record = base, overlay, ""
         digest = blake2b(digest_size=32)
         try:
             for directory in self._signatures():
@@ -121,6 +133,25 @@ class Fingerprint:
             self.text = ""
         else:
             self.text = digest.hexdigest()
+
+    def add_record(self, path: str, seen: Signature | None = None) -> None:
+        """Take in the RECORD by which the package was checked.
+
+        Parameters
+        ----------
+        path : str
+            The file; empty if there is none to be looked at, so that nothing is to be remembered.
+        seen : tuple of int, optional
+            Its signature before it was read; that of now by default.
+        """
+        self._record = path
+        try:
+            seen = seen or signature(os.stat(path))
+        except (OSError, ValueError):
+            self.text = ""
+        if self.text:
+            both = f"{self.text} {path} {seen}"
+            self.text = blake2b(os.fsencode(both), digest_size=32).hexdigest()
 
     def _signatures(self) -> Iterator[tuple[str, list[tuple[str, Signature]]]]:
         yield from _signatures(self._base)
@@ -142,7 +173,7 @@ class Fingerprint:
         """
         base = os.path.realpath(self._base)
         counts = str(checked), str(unfetched)
-        lines = (_FORM, base, self.text, *counts, against, self._overlay)
+        lines = (_FORM, base, self.text, *counts, against, self._overlay, self._record)
         if not self.text or any("\n" in line for line in lines):
             return
         now = time.time_ns()
@@ -152,7 +183,12 @@ class Fingerprint:
                 # One that was written a moment ago could change again and keep its signature.
                 if not all(settled(seen, now) for _, seen in files):
                     return
-            if Fingerprint(self._base, self._overlay).text != self.text:
+            again = Fingerprint(self._base, self._overlay)
+            if self._record:
+                again.add_record(self._record)
+                if not settled(signature(os.stat(self._record)), now):
+                    return
+            if again.text != self.text:
                 return
             from ..atomic import replace_file
 

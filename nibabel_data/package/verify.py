@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from os.path import join as pjoin
+from typing import TYPE_CHECKING
 
 from ..errors import DataError
-from ..files import content_state
+from ..files import LEFT_OUT, annex_command, content_state, is_pointer
 from .held import Held, held_files
 from .manifest import (
     MANIFEST,
@@ -21,9 +22,21 @@ from .manifest import (
 from .overlay import overlay_dir
 from .registry import REGISTRY, Registry, read_registry
 from .stamps import Stamps
-from .unchanged import Fingerprint, is_unchanged
+from .unchanged import Fingerprint, forget, is_unchanged
+
+if TYPE_CHECKING:
+    from ..distributions import Recorded
 
 __all__ = ["Check", "Verification", "tree_of", "verify_directory"]
+
+_FETCHED_BY_DATALAD = "the content is not here; datalad get fetches it"
+
+_INSTEAD = {
+    "dangling": "a link that leads nowhere",
+    "directory": "no file, but a directory",
+    "file": "what is there is no part of the package",  # it lies behind a link to a directory
+    "other": "no file, but a device, a pipe or a socket",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +136,15 @@ def verify_directory(
         registry = read_registry(base)
         before = Fingerprint(base, "" if registry is None else overlay_dir(registry))
         found = _Found(base, registry)
-        expected, against = _expected(base)
+        expected, against, recorded = _expected(base)
+        if recorded is not None:
+            before.add_record(recorded.path, recorded.seen)
     except DataError as error:
         return Verification(base, "", 0, 0, problem=str(error))
     amiss = found.out_of_place(expected) if against else []
     wanted = found.to_compare(expected)
     stamps = Stamps(base)
-    read = [one for one in wanted if full or stamps.known(one.known_as, one.status) is None]
+    read = [one for one in wanted if stamps.known(one.known_as, one.status) is None or full]
     hashes = _hashes(read, stamps, jobs, progress)
     for one in wanted:
         digest = hashes.get(one.known_as) or stamps.known(one.known_as, one.status)
@@ -140,7 +155,9 @@ def verify_directory(
     problem = "" if against else _nothing_to_check_against(found.held)
     checked = len({one.path for one in wanted})
     not_fetched = len(found.not_fetched - expected.keys())
-    if not amiss and not problem:
+    if amiss or problem:
+        forget(base)
+    else:
         before.keep(against, checked, not_fetched)
     by_path = {check.path: check for check in reversed(amiss)}  # of two, what the manifest says
     return Verification(
@@ -192,6 +209,8 @@ class _File:
         """Return what is wrong with a file that has a hash; None if nothing is."""
         if digest == self.digest:
             return None
+        if is_pointer(self.place):
+            return Check(self.path, "absent", _FETCHED_BY_DATALAD)
         if self.held is None or digest is None:
             return Check(self.path, "changed")
         return Check(
@@ -227,6 +246,10 @@ class _Found:
                 for path, state, _ in self._files
                 if path not in expected and path not in promised
             ),
+            *(
+                Check(path, "extra", "a link to a directory, which is not followed")
+                for path in _linked_directories(self._base)
+            ),
         ]
 
     def to_compare(self, expected: Mapping[str, str]) -> list[_File]:
@@ -242,6 +265,16 @@ class _Found:
         ]
 
 
+def _linked_directories(base: str) -> Iterator[str]:
+    """Yield the links to directories, which are no files: what lies behind them can be located."""
+    for here, folders, _ in os.walk(base):
+        folders[:] = [name for name in folders if name not in LEFT_OUT]
+        for name in folders:
+            place = pjoin(here, name)
+            if os.path.islink(place):
+                yield os.path.relpath(place, base).replace(os.sep, "/")
+
+
 def _nothing_to_check_against(held: Mapping[str, Held]) -> str:
     problem = f"nothing to check against: no {MANIFEST}, and no distribution owns it"
     if held:
@@ -249,7 +282,7 @@ def _nothing_to_check_against(held: Mapping[str, Held]) -> str:
     return problem
 
 
-def tree_of(base: str | os.PathLike[str], *, jobs: int | None = None) -> str:
+def tree_of(base: str | os.PathLike[str], *, full: bool = False, jobs: int | None = None) -> str:
     """Return the tree hash of what a package holds now, whatever its manifest says.
 
     What was fetched for a thin package is not part of it: its registry is, with every hash.  But
@@ -259,8 +292,10 @@ def tree_of(base: str | os.PathLike[str], *, jobs: int | None = None) -> str:
     ----------
     base : str or os.PathLike
         The package's directory.
+    full : bool, optional
+        Whether to read files again that have not changed since they were last read.
     jobs : int, optional
-        How many files are read at a time; those that have not changed are not read again.
+        How many files are read at a time.
 
     Returns
     -------
@@ -282,7 +317,8 @@ def tree_of(base: str | os.PathLike[str], *, jobs: int | None = None) -> str:
     registry, files = read_registry(base), package_files(base)
     held = {} if registry is None else held_files(registry, files)
     promised = set() if registry is None else registry.entries.keys()
-    fetched = promised - (read_manifest(base) or {}).keys()
+    listed = read_manifest(base) or {}
+    fetched = promised - listed.keys()
     wanted = [
         _File(path, one.place, one.status, one.entry.digest, one)
         for path, one in held.items()
@@ -291,10 +327,12 @@ def tree_of(base: str | os.PathLike[str], *, jobs: int | None = None) -> str:
     for path, state, status in files:
         if path in fetched:
             continue
+        if state == "absent":
+            raise DataError(_not_here(pjoin(base, path)))
         if state != "file" or status is None:
             raise DataError(f"{pjoin(base, path)} is {state}: the package is not whole")
         wanted.append(_File(path, pjoin(base, path), status, ""))
-    unknown = [one for one in wanted if stamps.known(one.known_as, one.status) is None]
+    unknown = [one for one in wanted if stamps.known(one.known_as, one.status) is None or full]
     hashes = _hashes(unknown, stamps, jobs, None)
     stamps.save()
     own: dict[str, str] = {}
@@ -303,34 +341,38 @@ def tree_of(base: str | os.PathLike[str], *, jobs: int | None = None) -> str:
         if isinstance(digest, Check):
             raise DataError(f"cannot read {one.place}: {digest.detail}")
         if one.held is None:
+            if digest != listed.get(one.path) and is_pointer(one.place, one.status):
+                raise DataError(_not_here(one.place))
             own[one.path] = digest or ""
         elif difference := one.difference(digest):
             raise DataError(difference.detail)
     return tree_hash(own)
 
 
-def _expected(base: str) -> tuple[dict[str, str], str]:
+def _not_here(place: str) -> str:
+    return f"the content of {place} is not here; fetch it: {annex_command(place)}"
+
+
+def _expected(base: str) -> tuple[dict[str, str], str, Recorded | None]:
     """Return hash by path, and where it is from; the latter is empty if there is nothing."""
     manifest = read_manifest(base)
     if manifest is not None:
-        return manifest, "manifest"
+        return manifest, "manifest", None
     from ..distributions import recorded_hashes  # reads RECORD files: not on the usual path
 
     recorded = recorded_hashes(base)
     if recorded is not None:
-        return recorded[1], f"RECORD of {recorded[0]}"
-    return {}, ""
+        return recorded.hashes, f"RECORD of {recorded.owner}", recorded
+    return {}, "", None
 
 
 def _not_a_file(base: str, path: str) -> Check:
     state = content_state(pjoin(base, path))
     if state == "absent":
-        return Check(path, "absent", "the content is not here; datalad get fetches it")
+        return Check(path, "absent", _FETCHED_BY_DATALAD)
     if state == "unreadable":
         return Check(path, "unreadable", "permission denied")
-    if state == "dangling":
-        return Check(path, "missing", "a link that leads nowhere")
-    return Check(path, "missing", "" if state == "missing" else f"no file, but a {state}")
+    return Check(path, "missing", _INSTEAD.get(state, ""))
 
 
 def _hashes(

@@ -104,7 +104,7 @@ needs_neuron = pytest.mark.skipif(
     find_spec("neuron") is None, reason="needs NEURON: pip install 'nibabel-data[neuron]'"
 )
 
-REAL = ("dbbs-catalogue==6.0.1", "dbbs-mod-collection==2.2.3", "nrn-patch==8.0.2")
+REAL = ("dbbs-catalogue==6.0.1", "dbbs-mod-collection==2.2.3", "nrn-patch==8.0.2", "errr")
 
 
 @pytest.fixture(autouse=True)
@@ -182,3 +182,49 @@ def age(*paths: Path) -> None:
         for each in [*path.rglob("*"), path] if path.is_dir() else [path]:
             before = each.stat()
             os.utime(each, ns=(before.st_atime_ns, before.st_mtime_ns - 3600 * 10**9))
+
+
+@pytest.fixture(scope="session")
+def built_laboratory(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return a directory of small packages, and a cache in which all of them are built."""
+    from .laboratory import PACKAGES, in_fork, write_package
+
+    if find_spec("neuron") is None:
+        pytest.skip("needs NEURON: pip install 'nibabel-data[neuron]'")
+    os.environ.setdefault("NEURON_MODULE_OPTIONS", "-nogui")
+    top = tmp_path_factory.mktemp("laboratory")
+    site = top / "site"
+    for called, mods in PACKAGES.items():
+        write_package(site, called, mods)
+    age(site)
+
+    def build() -> dict[str, str]:
+        from nibabel_data import mechanisms
+
+        os.environ["NIBABEL_DATA_CACHE"] = str(top / "cache")
+        sys.path.append(str(site))
+        return {str(k): str(v) for k, v in mechanisms.compile(quiet=True).failed.items()}
+
+    assert in_fork(build, seconds=300) == {}
+    return site, top / "cache"
+
+
+@pytest.fixture
+def laboratory(
+    built_laboratory: tuple[Path, Path], site: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Let a test see the small packages, and what is installed in ``site``; return theirs."""
+    packages, cache = built_laboratory
+    monkeypatch.setattr(sys, "path", [*sys.path, str(packages)])
+    monkeypatch.setenv("NIBABEL_DATA_CACHE", str(cache))
+    monkeypatch.setenv("NEURON_MODULE_OPTIONS", "-nogui")
+    discovery.refresh()
+    return packages
+
+
+@pytest.fixture(scope="session")
+def pas_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the library of `PAS`, as ``glia__lab__Pas__0``, that g++ has made."""
+    from .compilers import built_once
+
+    return built_once(tmp_path_factory.mktemp("pas"))

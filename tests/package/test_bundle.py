@@ -89,6 +89,15 @@ def test_damaged_files_are_not_passed_on(where: str, thin: Path, tmp_path: Path)
     assert not [name for name in os.listdir(tmp_path) if "data.zip" in name]
 
 
+def test_a_pointer_of_git_annex_is_not_passed_on(tmp_path: Path) -> None:
+    base = tmp_path / "root" / NAME
+    base.mkdir(parents=True)
+    (base / "config.ini").write_text("[DEFAULT]\nversion = 1\n")
+    (base / "a.txt").write_text("/annex/objects/MD5E-s4--abc.txt\n")
+    with pytest.raises(DataError, match=r"a\.txt is absent: it cannot go into a bundle"):
+        bundle([(NAME, base)], tmp_path / "data.zip")
+
+
 def test_the_verb_says_what_is_not_fetched(
     thin: Path,
     tmp_path: Path,

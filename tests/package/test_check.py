@@ -366,6 +366,25 @@ def test_a_classic_package_and_one_with_neither(top: Path) -> None:
     assert check_package(top) == []
 
 
+def test_a_pointer_of_git_annex(top: Path, package: Path) -> None:
+    (package / "table.tsv").write_text("/annex/objects/MD5E-s4--abc.tsv\n")
+    problem = the_one(top)
+    assert (problem.path, problem.serious) == ("nipy/examplepkg/table.tsv", True)
+    assert problem.problem == "the content of this annexed file is not here"
+
+
+def test_a_licence_that_cannot_be_built(top: Path) -> None:
+    place = top / "pyproject.toml"
+    text = place.read_text()
+    licence = next(line for line in text.splitlines() if line.startswith("license ="))
+    place.write_text(text.replace(licence, 'license = "Foo-1.0"'))
+    problem = the_one(top)
+    assert (problem.path, problem.serious) == ("pyproject.toml", True)
+    assert "the licence 'Foo-1.0' is no SPDX expression" in problem.problem
+    place.write_text(text.replace(licence, 'license = { text = "our own" }'))
+    assert check_package(top) == []
+
+
 def test_files_that_git_hides_from_hatchling(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(top, "ignore-vcs = true", "ignore-vcs = false")
     (top / ".gitignore").write_text("*.nii.gz\n")

@@ -346,6 +346,41 @@ def test_a_packager_stages_below_destdir(
     assert (tmp_path / "other" / below / "nipy" / "templates" / "a.txt").exists()
 
 
+def test_installing_again_mends_what_is_damaged(source: Path, root: Path) -> None:
+    install(source, root=root)
+    (done,) = install(Path(root, "nipy", "templates"), root=root.with_name("second"))
+    damaged = Path(done.path, "a.txt")
+    content = damaged.read_bytes()
+    damaged.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    Path(done.path, "mine.txt").write_text("mine")
+    again = root.with_name("second")
+    (done,) = install(Path(root, "nipy", "templates"), root=again)
+    assert (done.changed, done.kept) == (True, ("mine.txt",))
+    assert damaged.read_bytes() == content
+    assert not install(Path(root, "nipy", "templates"), root=again)[0].changed
+
+
+def test_a_pointer_of_git_annex_is_no_content(source: Path, root: Path) -> None:
+    (source / "a.txt").write_text("/annex/objects/MD5E-s4--abc.txt\n")
+    with pytest.raises(DataError, match=r"the content of .*a\.txt is not here"):
+        install(source, root=root)
+    assert not root.exists()
+
+
+def test_a_link_is_not_staged(
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stage = tmp_path / "stage"
+    assert main(["install", "--link", str(source), "--destdir", str(stage)]) == 2
+    monkeypatch.setenv("DESTDIR", str(stage))
+    assert main(["install", "--link", str(source), "--system"]) == 2
+    assert "--link leaves a link to a directory of this machine" in capsys.readouterr().err
+    assert not stage.exists()
+
+
 @pytest.mark.parametrize("option", [["--root", "ROOT"], ["--user"], []])
 def test_destdir_is_not_for_a_root_or_a_user(
     option: list[str],

@@ -153,7 +153,13 @@ def test_a_pyproject_that_asks_for_nothing(content: str | None, said: str, tmp_p
 
 @pytest.mark.parametrize(
     "content",
-    ["format = 2\n", "x", "format = 1\npackage = 3\n", "format = 1\n[[package]]\nname = 'a'\n"],
+    [
+        "format = 2\n",
+        "x",
+        "format = 1\npackage = 3\n",
+        "format = 1\n[[package]]\nname = 'a'\n",
+        "format = 1\n[[packages]]\nname = 'a'\nversion = '1'\ntree = 'sha256:0'\n",
+    ],
 )
 def test_a_malformed_lock(content: str, tmp_path: Path) -> None:
     (tmp_path / "data.lock").write_text(content)
@@ -177,3 +183,24 @@ def test_the_verbs(
     assert main(["lock"]) == 1  # no pyproject.toml here
     assert main(["lock", "no/such"]) == 1
     assert main(["verify", "--locked", "none.lock"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("sub/b.txt", "changed sub/b.txt"), ("new.txt", "extra new.txt")]
+)
+def test_what_is_amiss_is_not_locked(
+    name: str,
+    said: str,
+    root: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert main(["install", str(root), "--root", "installed"]) == 0
+    installed = Path("installed", "nipy", "templates")
+    monkeypatch.setenv("NIPY_DATA_PATH", os.path.abspath("installed"))
+    (installed / name).write_text("other")
+    capsys.readouterr()
+    assert main(["lock", "nipy/templates"]) == 1
+    error = capsys.readouterr().err
+    assert f"is not what its manifest says: {said}; all of it: nibabel-data verify" in error
+    assert not Path("data.lock").exists()

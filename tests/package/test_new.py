@@ -85,6 +85,13 @@ def test_licence_and_citation(spdx: str) -> None:
     assert done.returncode == 0, done.stderr + done.stdout
 
 
+def test_a_licence_is_written_as_it_is_listed() -> None:
+    made = new_package("mylab/atlas", "made", license="cc-by-4.0")
+    project = tomllib.loads((made / "pyproject.toml").read_text())
+    assert project["project"]["license"] == "CC-BY-4.0"
+    assert LICENSES["CC-BY-4.0"][2] in (made / "LICENSE").read_text()
+
+
 def test_modes_follow_the_umask() -> None:
     before = os.umask(0o027)
     try:
@@ -110,7 +117,8 @@ def test_names_that_are_none(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"license": "free for all"}, {"license": ""}, {"author": "A\nB"}]
+    "options",
+    [{"license": "free for all"}, {"license": "Foo-1.0"}, {"license": ""}, {"author": "A\nB"}],
 )
 def test_other_words_that_are_refused(options: dict[str, str]) -> None:
     with pytest.raises(DefinitionError):

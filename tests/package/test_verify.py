@@ -368,3 +368,97 @@ def test_the_verb_counts_what_is_not_fetched(
     put(thin, "overlay", b"AN IMAGE")
     assert main(["verify", "nipy/templates"]) == 1
     assert f"amiss: {thin} (by manifest, 1 file not fetched)\n" in capsys.readouterr().out
+
+
+def test_all_packages_are_also_those_that_cannot_be_used(
+    package: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old(monkeypatch)
+    assert main(["verify", "--all"]) == 0
+    (package / "config.ini").write_text("[DEFAULT]\nversiom = 0.3\n")
+    capsys.readouterr()
+    assert main(["verify", "--all"]) == 1
+    assert "    changed    config.ini\n" in capsys.readouterr().out
+
+
+def test_nothing_on_the_search_path_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIPY_DATA_PATH", str(tmp_path))
+    assert main(["verify", "--all", "--json"]) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out) == []
+    assert said.err.startswith("no data package on the search path")
+
+
+def test_a_link_to_a_directory_is_told(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old(monkeypatch)
+    assert verify_directory(package).ok
+    (package / "more").symlink_to(tmp_path)
+    assert states(package) == {"more": "extra"}
+    assert states(package) == {"more": "extra"}  # it is never taken for unchanged
+    (package / "more").unlink()
+    (package / "sub").rename(tmp_path / "sub")
+    (package / "sub").symlink_to(tmp_path / "sub")
+    found = {check.path: (check.state, check.detail) for check in verify_directory(package).amiss}
+    assert found["sub"] == ("extra", "a link to a directory, which is not followed")
+    assert found["sub/b.txt"] == ("missing", "what is there is no part of the package")
+
+
+def test_what_stands_in_the_place_of_a_file(package: Path) -> None:
+    (package / "a.txt").unlink()
+    os.mkfifo(package / "a.txt")
+    (package / "sub" / "b.txt").unlink()
+    (package / "sub" / "b.txt").mkdir()
+    found = {check.path: check.detail for check in verify_directory(package).amiss}
+    assert found == {
+        "a.txt": "no file, but a device, a pipe or a socket",
+        "sub/b.txt": "no file, but a directory",
+    }
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize("words", [["no/such"], ["nipy/templates"], ["--all"]])
+def test_locked_takes_no_package(
+    words: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["lock", "nipy/templates"]) == 0
+    assert main(["verify", *words, "--locked"]) == 2
+    assert "--locked compares every package of the lock file" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("package")
+def test_locked_and_full_reads_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    assert main(["lock", "nipy/templates"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(verify, "hash_file", lambda *_: pytest.fail("read"))
+        assert main(["verify", "--locked"]) == 0
+    monkeypatch.setattr(verify, "hash_file", lambda *_: "0" * 64)
+    assert main(["verify", "--locked"]) == 0
+    assert main(["verify", "--locked", "--full"]) == 1
+
+
+def test_what_full_finds_is_not_forgotten(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old(monkeypatch)
+    assert verify_directory(package).ok
+    with monkeypatch.context() as patch:  # the disk damaged a file: no time stamp tells of it
+        patch.setattr(verify, "hash_file", lambda *_: "0" * 64)
+        assert verify_directory(package).ok
+        assert not verify_directory(package, full=True).ok
+    assert not verify_directory(package).ok
+    assert verify_directory(package, full=True).ok
+    assert verify_directory(package).hashed == 0
+
+
+def test_a_pointer_of_git_annex_is_absent(package: Path) -> None:
+    (package / "a.txt").write_text("/annex/objects/MD5E-s4--abc.txt\n")
+    (check,) = verify_directory(package).amiss
+    assert (check.path, check.state) == ("a.txt", "absent")
