@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from .environment import get_nipy_system_dir as get_nipy_system_dir
     from .environment import get_nipy_user_dir as get_nipy_user_dir
     from .errors import BomberError as BomberError
+    from .errors import BuildError as BuildError
     from .errors import ConfigError as ConfigError
     from .errors import DataError as DataError
     from .errors import DataWarning as DataWarning
     from .errors import DefinitionError as DefinitionError
+    from .errors import MechanismError as MechanismError
     from .errors import MissingFileError as MissingFileError
+    from .errors import ResolveError as ResolveError
     from .errors import VersionError as VersionError
+    from .errors import ViewerError as ViewerError
     from .explanation import Explanation as Explanation
     from .explanation import Finding as Finding
     from .explanation import explain as explain
@@ -52,6 +56,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Bomber": "locate",
     "BomberError": "errors",
+    "BuildError": "errors",
     "ConfigError": "errors",
     "DEFAULT_INSTALL_HINT": "definition",
     "DataError": "errors",
@@ -61,14 +66,17 @@ _HOME = {
     "DefinitionError": "errors",
     "Explanation": "explanation",
     "Finding": "explanation",
+    "MechanismError": "errors",
     "MissingFileError": "errors",
     "Origin": "roots",
     "Package": "packages",
     "PackageDef": "packagedef",
+    "ResolveError": "errors",
     "Root": "roots",
     "UsedData": "used",
     "VersionError": "errors",
     "VersionedDatasource": "datasource",
+    "ViewerError": "errors",
     "datasource_or_bomber": "locate",
     "explain": "explanation",
     "find_data_dir": "locate",

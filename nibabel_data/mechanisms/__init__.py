@@ -15,6 +15,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..errors import BuildError as BuildError
+    from ..errors import MechanismError as MechanismError
+    from ..errors import ResolveError as ResolveError
     from .accessor import InsertedMechanism as InsertedMechanism
     from .accessor import Parameter as Parameter
     from .arbor import catalogue as catalogue
@@ -39,14 +42,17 @@ if TYPE_CHECKING:
     from .trial import test as test
 
 _HOME = {
+    "BuildError": ".errors",
     "Catalogue": "discovery",
     "CompileReport": "compiling",
     "InsertedMechanism": "accessor",
     "Mechanism": "mechanism",
+    "MechanismError": ".errors",
     "MechanismName": "resolution",
     "MechanismPackage": "mechanism",
     "Parameter": "accessor",
     "Resolution": "resolution",
+    "ResolveError": ".errors",
     "catalogue": "arbor",
     "compile": "compiling",
     "context": "preferences",

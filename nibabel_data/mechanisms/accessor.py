@@ -198,7 +198,7 @@ class InsertedMechanism:
         for place in places:
             self._place(place)  # all of them before one is set
         for name, said in numbers.items():
-            found = self.parameters[name]
+            found = self._parameter(name)
             for place in places[:1] if found.kind == "global" else places:
                 owner, attribute = self._variable(found, place)
                 if found.size == 1:
@@ -347,10 +347,10 @@ class InsertedMechanism:
         return place, f"{found.name}_{self.name}" if self.kind == "density" else found.name
 
     def _parameter(self, name: str) -> Parameter:
-        try:
-            return self.parameters[name]
-        except KeyError:
-            raise self._unknown(name) from None
+        found = self.parameters.get(name) or self.parameters.get(_ALIASES.get(name, ""))
+        if found is None:
+            raise self._unknown(name)
+        return found
 
     def _unknown(self, name: str) -> MechanismError:
         from difflib import get_close_matches
@@ -375,7 +375,7 @@ class InsertedMechanism:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        if name in self.parameters:
+        if name in self.parameters or _ALIASES.get(name) in self.parameters:
             return self.get(name)
         owner = self._place(0.5)  # of NEURON's own object: methods, and functions of the source
         if self.kind == "density":
@@ -410,6 +410,9 @@ class InsertedMechanism:
         place = f" in {self.section.name()}" if self.section is not None else ""
         return f"<{self.kind} {self.name}{place}>"
 
+
+_ALIASES = {"delay": "del"}
+"""Names that Python refuses, as NEURON itself names them for Python."""
 
 _descriptions: dict[str, dict[str, Parameter]] = {}
 """By the name of a mechanism: what NEURON knows does not change."""

@@ -318,7 +318,7 @@ def _load(mechanism: Mechanism) -> str:
         raise MechanismError(
             f"NEURON cannot load {mechanism.name} ({mechanism.path}):\n"
             f"  {_reason_of_linker(receipt.library)}\n"
-            "A function that its C text calls is defined nowhere, perhaps; if not, build it again:\n"
+            "Perhaps a function that its C text calls is defined nowhere; if not, build it again:\n"
             "    nibabel-data mech cache --clear"
         )
     _loaded[mechanism.name] = _Loaded(mechanism.path, receipt.digest, stamp)

@@ -269,3 +269,16 @@ def test_methods_of_a_point_process(laboratory: Path) -> None:
             synapse.get("get_loc")
 
     in_fork(run)
+
+
+def test_a_name_that_python_refuses_has_the_one_that_neuron_gives_it() -> None:
+    def run() -> None:
+        from neuron import h
+
+        section = h.Section("a")
+        clamp = m.insert(section, "IClamp", attributes={"delay": 3, "dur": 1})
+        assert clamp.get("delay") == clamp.get("del") == clamp.delay == 3
+        clamp.delay = 4
+        assert clamp.point_process.delay == 4
+
+    in_fork(run)
