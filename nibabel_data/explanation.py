@@ -100,11 +100,8 @@ class Explanation:
         """
         if self.found is not None:
             return None
-        for finding in self.findings:
-            if finding.state in ("malformed", "no config.ini") and finding.path is not None:
-                if os.path.isfile(finding.path / MANIFEST):
-                    return finding
-        return None
+        lost = (f for f in self.findings if f.state in ("malformed", "no config.ini"))
+        return next((f for f in lost if f.path and os.path.isfile(f.path / MANIFEST)), None)
 
     def headline(self) -> str:
         """Return the answer in one line.

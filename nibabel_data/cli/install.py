@@ -121,10 +121,10 @@ def _place(spec: str) -> str:
     try:
         return make_datasource(spec).base_path
     except DataError as error:
-        damaged = None if error.explanation is None else error.explanation.damaged
-        if damaged is None or error.explanation.definition.wanted:  # its version is not known
-            raise
-        return str(damaged.path)
+        explained = error.explanation
+        if explained is None or explained.damaged is None or explained.definition.wanted:
+            raise  # also where a version is wanted: what is damaged may be another
+        return str(explained.damaged.path)
 
 
 def _tell_removed(one: Removed) -> None:
@@ -147,7 +147,8 @@ def _say_if_not_fetched(base: str) -> None:
     missing = len(unfetched(base))
     if missing:
         print(
-            f"nibabel-data: note: {counted(missing, 'file')} of the package at {shown(base)} not fetched, so not in "
-            f"the bundle; to have all in it, run first\n\n    {shown(fetch_command(base))}\n",
+            f"nibabel-data: note: {counted(missing, 'file')} of the package at {shown(base)} not "
+            f"fetched, so not in the bundle; to have all in it, run first\n\n"
+            f"    {shown(fetch_command(base))}\n",
             file=sys.stderr,
         )

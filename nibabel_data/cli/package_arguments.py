@@ -87,7 +87,7 @@ def _remove(parser: argparse.ArgumentParser) -> None:
 
 def _bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("specs", metavar="SPEC", nargs="+", help=SPEC)
-    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the zip")
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the zip, NAME.zip")
 
 
 def _new(parser: argparse.ArgumentParser) -> None:

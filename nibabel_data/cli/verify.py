@@ -71,19 +71,30 @@ def _place(spec: str) -> str:
 
 def _all_places() -> list[str]:
     """Return every package, also those whose config.ini is lost or damaged."""
-    from ..files import MANIFEST
     from ..packages import DEPTH, child_directories, iter_packages
     from ..searchpath import search_path
 
-    places = [str(package.path) for package in iter_packages()]
+    places = dict.fromkeys(str(package.path) for package in iter_packages())
     for root in search_path():
         if root.path is not None and root.state == "searched":
-            places += [
-                directory
-                for _, directory in child_directories(str(root.path), DEPTH)
-                if os.path.isfile(os.path.join(directory, MANIFEST))
-            ]
-    return list(dict.fromkeys(places))
+            for relpath, place in child_directories(str(root.path), DEPTH):
+                if "/" in relpath and place not in places and _has_lost_config(place):
+                    places[place] = None
+    return list(places)
+
+
+def _has_lost_config(place: str) -> bool:
+    from ..files import MANIFEST
+
+    if not os.path.isfile(os.path.join(place, MANIFEST)):
+        return False
+    from ..datasource import CONFIG
+    from ..package.manifest import read_manifest
+
+    try:
+        return CONFIG in (read_manifest(place) or {})
+    except DataError:
+        return True
 
 
 def _verify(places: list[str], arguments: argparse.Namespace) -> int:

@@ -11,7 +11,6 @@ import lzma
 import os
 import stat
 import tarfile
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from ..errors import DataError
-from .names import path_problem, shortened
+from .names import folded, path_problem, shortened
 
 __all__ = ["ArchiveError", "Member", "check_name", "is_archive", "is_damage", "open_archive"]
 
@@ -134,7 +133,9 @@ def open_archive(path: str) -> Iterator[list[Member]]:
     except Exception as error:
         if not is_damage(error):
             raise
-        raise ArchiveError(f"{path} is damaged, or no archive: {error}") from error
+        # That of tarfile goes on for a line for each compression that was tried.
+        reason = str(error).partition("\n")[0].rstrip(": ") or "it ends too early"
+        raise ArchiveError(f"{path} is damaged, or no archive: {reason}") from error
 
 
 def is_damage(error: Exception) -> bool:
@@ -156,27 +157,27 @@ def _checked(members: list[Member], path: str) -> list[Member]:
     """Return the members if no two of them are one file, and they are not absurdly large."""
     seen: dict[str, str] = {}
     for member in members:
-        key = _folded(member.name)
+        key = folded(member.name)
         if key in seen:
             twin = seen[key]
             why = "stands twice" if twin == member.name else f"is {twin!r} on some systems"
             raise ArchiveError(f"member {member.name!r} {why}")
         seen[key] = member.name
+    folders: dict[str, str] = {}
     for key, name in seen.items():
-        above = key
+        above, folder = key, name
         while "/" in above:
-            above = above.rpartition("/")[0]
+            above, folder = above.rpartition("/")[0], folder.rpartition("/")[0]
             if above in seen:
                 raise ArchiveError(f"member {name!r} lies below the file {seen[above]!r}")
+            twin = folders.setdefault(above, folder)
+            if twin != folder:
+                raise ArchiveError(f"member {name!r} lies in {twin!r} on some systems")
     total = sum(member.size for member in members)
     packed = os.path.getsize(path)
     if total > BOMB_SIZE and total > BOMB_RATIO * packed:
         raise ArchiveError(f"its {packed} bytes would unpack to {total}")
     return members
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _zip_members(archive: zipfile.ZipFile) -> list[Member]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ..datasource import CONFIG, read_version
 from ..errors import ConfigError, DataError, DefinitionError, VersionError
 from ..version import DataVersion
 from .layout import distribution_around, find_layout
+from .manifest import MANIFEST, hash_file, manifest_text, read_manifest
 
 __all__ = ["PARTS", "Bump", "bump", "next_version"]
 
@@ -98,7 +100,8 @@ def bump(
     """Write the next version in a package's ``config.ini``, and nothing else of it.
 
     The keys ``version`` and ``date-released`` of ``CITATION.cff``, in the package and in the
-    distribution directory, follow, where they exist.
+    distribution directory, follow, where they exist; so do their lines in the package's manifest,
+    where they were right before.
 
     Parameters
     ----------
@@ -135,15 +138,35 @@ def bump(
                 after = _with_citation(before, new, released)
                 if after != before:
                     changes[path] = after
-        # The last to be written: until then the package has the old version, and bumping it
-        # again does the same.
+        # The last to be written but for the manifest: until then the package has the old version,
+        # and bumping it again does the same.
         changes[config] = _with_version(_read(config), text, config, new)
+        manifest = _with_hashes(layout.package, changes)
+        if manifest is not None:
+            changes[pjoin(layout.package, MANIFEST)] = manifest
         for path, content in changes.items():
             replace_file(path, content)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"cannot write {error.filename or config}: {reason}") from error
     return Bump(old, new, tuple(Path(path) for path in changes))
+
+
+def _with_hashes(base: str, changes: dict[str, bytes]) -> bytes | None:
+    """Return the bytes of the manifest with the hashes of what is to be changed; None to leave it.
+
+    What was stale stays so, for `check` to tell.
+    """
+    try:
+        hashes = read_manifest(base) or {}
+    except ConfigError:
+        return None
+    new = {}
+    for path, content in changes.items():
+        name = os.path.basename(path)
+        if os.path.dirname(path) == base and hashes.get(name) == hash_file(path):
+            new[name] = hashlib.sha256(content).hexdigest()
+    return manifest_text({**hashes, **new}).encode() if new else None
 
 
 def _read(path: str) -> bytes:

@@ -22,6 +22,7 @@ from ..files import is_pointer
 from .held import Held, held_files
 from .install import Progress
 from .manifest import MANIFEST, manifest_text, package_files, read_manifest
+from .names import collision, path_problem, relpath_problem, shortened
 from .registry import read_registry
 from .staging import staging_directory
 
@@ -48,7 +49,8 @@ def bundle(
         For each its path below a root, with forward slashes, and its directory.  One that is named
         twice is written once.
     destination : str or os.PathLike
-        The zip; one that is there is replaced when the new one is whole.
+        The zip, whose name ends in ``.zip``; one that is there is replaced when the new one is
+        whole.
     progress : callable, optional
         Called with the number of bytes of each file.
 
@@ -60,11 +62,15 @@ def bundle(
     Raises
     ------
     DefinitionError
-        If no package is named, or one by what is no path below a root.
+        If no package is named, or one by what is no path below a root; or the destination has
+        another ending.
     DataError
-        If a file cannot be read, is damaged, or its content is not here; nothing is written then.
+        If a file cannot be read, is damaged, has a name that not every system can hold, or its
+        content is not here; nothing is written then.
     """
     target = os.path.abspath(os.fspath(destination))
+    if not target.lower().endswith(".zip"):
+        raise DefinitionError(f"a bundle is a zip, and the name of {target} does not end in .zip")
     chosen = _chosen(packages)
     try:
         # Its directory is removed by the next run if this one is killed.
@@ -87,6 +93,8 @@ def _chosen(packages: Iterable[tuple[str, str | os.PathLike[str]]]) -> dict[str,
         relpath = "/".join(part for part in relpath.split("/") if part not in ("", "."))
         if specifier or relpath.count("/") != 1:
             raise DefinitionError(f"{name!r} is not the path of a package: <project>/<package>")
+        if problem := relpath_problem(relpath):
+            raise DefinitionError(f"{name!r} cannot stand in a bundle: {problem}")
         directory = os.fspath(package)
         other = chosen.setdefault(relpath, directory)
         if os.path.realpath(other) != os.path.realpath(directory):
@@ -134,8 +142,12 @@ def _members(base: str) -> list[_Member]:
     promised = set() if registry is None else registry.entries.keys()
     own = listed.keys() if listed is not None else states.keys() - promised
     members = []
+    if problem := collision(own | held.keys(), MANIFEST):
+        raise DataError(f"{base} cannot go into a bundle: {problem}; rename one of the two")
     for path in sorted(own | held.keys()):
         place = pjoin(base, *path.split("/"))
+        if problem := path_problem(path):
+            raise DataError(f"{shortened(place)!r} cannot go into a bundle: {problem}; rename it")
         state = states.get(path, "missing")
         if state == "file" and is_pointer(place):
             state = "absent"

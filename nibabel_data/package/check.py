@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import posixpath
+import shlex
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,14 +23,16 @@ from .images import image_problem
 from .layout import (
     Layout,
     build_backend,
+    distribution_around,
     find_layout,
     licence_expression,
     read_pyproject,
     table,
 )
-from .manifest import LEFT_OUT, MANIFEST, hash_file, read_manifest
+from .manifest import LEFT_OUT, MANIFEST, hash_file, in_threads, read_manifest
 from .names import LONGEST_PATH, name_problem, twins
 from .registry import REGISTRY, Registry, read_registry, urls_of
+from .stamps import Stamps
 
 __all__ = ["Problem", "check_package"]
 
@@ -296,8 +300,9 @@ def _described(layout: Layout, entries: list[_Entry]) -> Iterator[Problem]:
 
 
 def _manifest(layout: Layout, entries: list[_Entry]) -> Iterator[Problem]:
-    """Compare the names in the manifest alone: building writes it anew."""
-    mend = f"nibabel-data build {layout.top or layout.package} writes it anew"
+    """Compare the manifest with what is here: building writes it anew."""
+    top = layout.top or distribution_around(layout.package) or layout.package
+    mend = f"nibabel-data build {shlex.quote(top)} writes it anew"
     try:
         hashes = read_manifest(layout.package)
     except ConfigError as error:
@@ -305,11 +310,40 @@ def _manifest(layout: Layout, entries: list[_Entry]) -> Iterator[Problem]:
         return
     if hashes is None:
         return
-    files = {entry.path for entry in entries if not entry.is_directory}
-    differing = len(files ^ hashes.keys())
+    files = {entry.path: entry.place for entry in entries if not entry.is_directory}
+    differing = len(files.keys() ^ hashes.keys())
     if differing:
         problem = f"stale: {differing} of the names in it and of those here are not in both"
         yield Problem(MANIFEST, problem, mend, serious=False)
+    both = {path: place for path, place in files.items() if path in hashes}
+    changed = sorted(_changed(layout.package, both, hashes))
+    if changed:
+        more = f" and {len(changed) - 1} more" if changed[1:] else ""
+        problem = f"stale: it has another hash for {changed[0]}{more}"
+        yield Problem(MANIFEST, problem, mend, serious=False)
+
+
+def _changed(base: str, files: dict[str, str], hashes: dict[str, str]) -> Iterator[str]:
+    """Yield the files that have another hash; those that have not changed are not read again."""
+    stamps = Stamps(base)
+
+    def has_changed(item: tuple[str, str]) -> bool:
+        path, place = item
+        try:
+            status = os.stat(place)
+            digest = stamps.known(path, status)
+            if digest is None and stat.S_ISREG(status.st_mode):
+                digest = hash_file(place)
+                stamps.remember(path, digest, status)
+        except OSError:  # which `_content` tells
+            return False
+        return digest not in (None, hashes[path])
+
+    stamps.known("", None)  # reads what is known here, not in several threads at once
+    for path, changed in zip(files, in_threads(has_changed, files.items()), strict=True):
+        if changed:
+            yield path
+    stamps.save()
 
 
 def _distribution(layout: Layout, top: str, entries: list[_Entry]) -> Iterator[Problem]:
@@ -369,7 +403,9 @@ def _hidden_by_git(layout: Layout, top: str, entries: list[_Entry]) -> Iterator[
     names = [f"{layout.relpath}/{entry.path}" for entry in entries if not entry.is_directory]
     ignored = _ignored_by_git(top, names)
     if ignored:
-        problem = f"the wheel would lack {counted(len(ignored), 'file')} that git ignores: {ignored[0]}"
+        problem = (
+            f"the wheel would lack {counted(len(ignored), 'file')} that git ignores: {ignored[0]}"
+        )
         problem += " and others" if len(ignored) > 1 else ""
         yield Problem(_PYPROJECT, problem, mend)
     elif ignored is None and os.path.exists(pjoin(top, ".gitignore")):

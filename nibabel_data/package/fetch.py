@@ -33,6 +33,9 @@ __all__ = ["Fetched", "fetch_file", "fetch_package", "is_offline"]
 
 OFFLINE = "NIBABEL_DATA_OFFLINE"
 
+FORBIDS = f"{OFFLINE} or --offline forbids"
+"""Stands in the problem of a file that was not fetched for that reason alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -292,8 +295,8 @@ class _Fetch:
             what = damage or f"{entry.path!r} of the package at {base} is not here"
             again = " again" if damage else ""
             raise MissingFileError(
-                f"{what}, and {OFFLINE} or --offline forbids to fetch it{again}; where there is a "
-                f"network, run\n\n    {fetch_command(base, entry.path)}"
+                f"{what}, and {FORBIDS} to fetch it{again}; where there is a network, run\n\n"
+                f"    {fetch_command(base, entry.path)}"
             )
         folders = (self._registry.base, overlay_dir(self._registry))
         with turn(entry.digest, folders):
@@ -342,7 +345,9 @@ class _Fetch:
         return target
 
     def _failure(self, entry: Entry, error: TransferError, size: int) -> str:
-        kept = f" ({counted(size, 'byte is', 'bytes are')} here and not fetched again)" if size else ""
+        kept = (
+            f" ({counted(size, 'byte is', 'bytes are')} here and not fetched again)" if size else ""
+        )
         lines = "".join(f"\n    {line}" for line in str(error).splitlines())
         step = "try again later" if error.again else "when that is mended, try again"
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from ..files import human_size
 from ..version import DataVersion
 from .archive import ArchiveError, is_damage
 from .kept import added_files, keep_added, keep_fetched, refuse_foreign
-from .layout import named_path, package_relpath
+from .layout import distribution_around, named_path, package_relpath
 from .manifest import (
     MANIFEST,
     hash_file,
@@ -408,9 +409,13 @@ def _settle_manifest(
         )
         if wrong:
             shown = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if wrong[3:] else "")
+            mend = "delete the manifest"
+            if package.directory is not None:
+                made = distribution_around(package.directory) or package.directory
+                mend = f"write the manifest anew: nibabel-data build {shlex.quote(made)}"
             raise DataError(
                 f"{package.relpath} does not hold what its {MANIFEST} says: {shown}; "
-                "get it again (if you changed it yourself, delete the manifest)"
+                f"get it again (if you changed it yourself, {mend})"
             )
         text = carried
     else:

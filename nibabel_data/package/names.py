@@ -12,6 +12,8 @@ from collections.abc import Iterable
 __all__ = [
     "DEEPEST",
     "LONGEST_PATH",
+    "collision",
+    "folded",
     "name_problem",
     "path_problem",
     "relpath_problem",
@@ -111,6 +113,48 @@ def shortened(path: str) -> str:
     return path if len(path) <= _SHOWN else f"{path[:_SHOWN]}..."
 
 
+def folded(path: str) -> str:
+    """Return what paths have in common that are one and the same on Windows or macOS.
+
+    Examples
+    --------
+    >>> folded('T1.NII') == folded('t1.nii')
+    True
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def collision(paths: Iterable[str], manifest: str) -> str:
+    """Return why not every system can hold the files of a package beside each other; empty if all.
+
+    Parameters
+    ----------
+    paths : iterable of str
+        The paths of its files, with forward slashes.
+    manifest : str
+        What its manifest is called, which is written beside them.
+
+    Examples
+    --------
+    >>> collision(['a/L/y', 'a/l/x'], 'm.txt')
+    "'a/l' is 'a/L' on some systems"
+    >>> collision(['M.TXT'], 'm.txt')
+    "'M.TXT' is 'm.txt' on some systems"
+    >>> collision(['m.txt/a'], 'm.txt')
+    "'m.txt/a' lies in 'm.txt', which is a file"
+    """
+    files = sorted(path for path in paths if path != manifest)
+    folders: dict[str, None] = {}
+    for path in files:
+        if folded(path.partition("/")[0]) == folded(manifest) and "/" in path:
+            return f"{path!r} lies in {path.partition('/')[0]!r}, which is a file"
+        while (path := path.rpartition("/")[0]) and path not in folders:
+            folders[path] = None
+    for first, second in twins([manifest, *sorted(folders), *files]):
+        return f"{second!r} is {first!r} on some systems"
+    return ""
+
+
 def twins(paths: Iterable[str]) -> list[tuple[str, str]]:
     """Return the paths that are one and the same on Windows or macOS, in pairs.
 
@@ -127,7 +171,7 @@ def twins(paths: Iterable[str]) -> list[tuple[str, str]]:
     seen: dict[str, str] = {}
     pairs = []
     for path in paths:
-        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+        key = folded(path)
         if key in seen:
             pairs.append((seen[key], path))
         else:

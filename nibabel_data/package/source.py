@@ -19,11 +19,11 @@ from ..files import PARTIAL, annex_command, is_pointer
 from ..ini import read_text
 from ..packages import DEPTH, child_directories
 from ..table import counted
-from .archive import SUFFIXES, Member, is_archive, open_archive
+from .archive import SUFFIXES, ArchiveError, Member, is_archive, open_archive
 from .download import download
 from .fetch import is_offline
 from .manifest import LARGEST, LEFT_OUT, MANIFEST, package_files
-from .names import DEEPEST, name_problem, path_problem, relpath_problem, shortened
+from .names import DEEPEST, collision, name_problem, path_problem, relpath_problem, shortened
 from .partial import open_partial, turn
 from .transport import TransferError, Transport, is_local, shown
 
@@ -170,7 +170,9 @@ def _download(url: str, digest: str, place: str, target: str) -> None:
 
 
 def _failure(url: str, error: TransferError, size: int, command: str) -> str:
-    kept = f" ({counted(size, 'byte is', 'bytes are')} here and not downloaded again)" if size else ""
+    kept = (
+        f" ({counted(size, 'byte is', 'bytes are')} here and not downloaded again)" if size else ""
+    )
     lines = "".join(
         f"\n    {line.removeprefix(f'{shown(url)}: ')}" for line in f"{error}".split("\n")
     )
@@ -295,6 +297,8 @@ def _directory_package(relpath: str, directory: str) -> SourcePackage:
         if path.count("/") >= DEEPEST:
             raise DataError(f"{shortened(place)} cannot be installed: {path_problem(path)}")
         files.append(SourceFile(path, status.st_size, _opener(place)))
+    if problem := collision((file.path for file in files), MANIFEST):
+        raise DataError(f"{directory} cannot be installed: {problem}; rename one of the two")
     manifest = pjoin(directory, MANIFEST)
     if os.path.isfile(manifest):
         files.append(SourceFile(MANIFEST, os.path.getsize(manifest), _opener(manifest)))
@@ -355,5 +359,7 @@ def _archive_package(top: str, members: list[Member]) -> SourcePackage:
         for member in members
         if member.name.startswith(below) and _is_part(member.name[len(below) :])
     )
+    if problem := collision((file.path for file in files), MANIFEST):
+        raise ArchiveError(f"in {top or 'its package'}, {problem}")
     relpath = below.rpartition(_SHARE)[2].strip("/") if _SHARE in below else top
     return SourcePackage("/".join(relpath.split("/")[-2:]), files)

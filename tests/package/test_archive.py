@@ -277,3 +277,35 @@ def test_any_tar_stays_inside(members: list[tuple[str, bytes, str]], tmp_path: P
                     assert len(stream.read()) == member.size
     except DataError as error:
         assert str(archive) in str(error)
+
+
+@pytest.mark.parametrize("make", [make_tar, make_zip])
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (["a/b/L/y", "a/b/l/x"], "'nipy/templates/a/b/l/x' lies in 'nipy/templates/a/b/L' on some"),
+        (["Sub/é/x", "Sub/e\u0301/y"], "on some systems"),
+        (["MANIFEST-SHA256.TXT"], "'MANIFEST-SHA256.TXT' is 'manifest-sha256.txt' on some systems"),
+        (["manifest-sha256.txt/x"], "'manifest-sha256.txt/x' lies in 'manifest-sha256.txt', which"),
+        (["Manifest-SHA256.txt/x"], "'Manifest-SHA256.txt/x' lies in"),
+    ],
+)
+def test_names_that_are_one_on_some_systems(
+    names: list[str], why: str, make: Callable[..., Path], tmp_path: Path
+) -> None:
+    members = [*GOOD, *((f"nipy/templates/{name}", b"x") for name in names)]
+    assert why in refused(make(tmp_path / "twins.zip", members), tmp_path)
+    directory = tmp_path / "nipy" / "templates"
+    for name, content in members:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        install(directory, root=tmp_path / "other")
+    assert str(directory) in str(caught.value)
+
+
+def test_what_is_no_archive_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").write_text("no archive")
+    reason = refused(tmp_path / "a.tar.gz", tmp_path)
+    assert "\n" not in reason
+    assert reason.endswith("is damaged, or no archive: file could not be opened successfully")

@@ -214,7 +214,8 @@ def test_a_real_brain_is_built_damaged_and_found_out(tmp_path: Path) -> None:
     content[len(content) // 3] ^= 16
     image.write_bytes(content)
     assert [check.state for check in verify_directory(image.parent).amiss] == ["changed"]
-    (problem,) = check_package(made)
+    problem, stale = check_package(made)
+    assert (stale.path, stale.serious) == (f"mylab/brain/{MANIFEST}", False)
     assert problem.path == f"mylab/brain/{name}"
     assert problem.problem.startswith("truncated or damaged")
 

@@ -13,9 +13,12 @@ from packaging.version import Version
 from nibabel_data import ConfigError, DataError, DefinitionError, VersionError
 from nibabel_data.cli.main import main
 from nibabel_data.package.bump import PARTS, bump, next_version
+from nibabel_data.package.manifest import MANIFEST
 from nibabel_data.package.new import new_package
+from nibabel_data.package.verify import verify_directory
 
 from ..conftest import MakePackage
+from .test_verify import seal
 
 DAY = datetime.date(2024, 5, 17)
 
@@ -157,6 +160,24 @@ def test_a_failed_write_loses_nothing(
         bump(package, "minor")
     assert (package / "config.ini").read_bytes() == before
     assert os.listdir(package) == ["config.ini"]
+
+
+def test_a_manifest_that_was_right_stays_right(make_package: MakePackage) -> None:
+    package = seal(make_package(files=("a.txt", "CITATION.cff")) / "nipy" / "templates")
+    (package / "CITATION.cff").write_text("version: 0.3\n")
+    seal(package)
+    done = bump(package, "minor")
+    assert done.files[-1] == package / MANIFEST
+    assert verify_directory(package).ok
+    (package / "a.txt").write_text("other")
+    (package / "config.ini").write_text("[DEFAULT]\nversion = 0.5\n")
+    stale = (package / MANIFEST).read_text()
+    assert bump(package, "minor").files[-1] == package / MANIFEST  # of CITATION.cff
+    assert [check.path for check in verify_directory(package).amiss] == ["a.txt", "config.ini"]
+    assert (package / MANIFEST).read_text() != stale
+    (package / MANIFEST).write_text("nonsense\n")
+    bump(package, "minor")
+    assert (package / MANIFEST).read_text() == "nonsense\n"
 
 
 def test_no_package(tmp_path: Path) -> None:

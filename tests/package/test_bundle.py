@@ -257,3 +257,32 @@ def test_errors_name_the_file_that_cannot_be_read_or_written(
         bundle([(NAME, thin)], tmp_path / "other.zip")
     with pytest.raises(MissingFileError):
         fetch_file(thin, "none")
+
+
+@pytest.mark.parametrize("name", ["data.tar", "data", "data.zip.part", "data.tar.gz"])
+def test_a_bundle_is_a_zip(name: str, thin: Path, tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match=f"a bundle is a zip, .*{name} does not end in"):
+        bundle([(NAME, thin)], tmp_path / name)
+    assert bundle([(NAME, thin)], tmp_path / "DATA.ZIP").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        (("a:b",), "Windows does not allow ':' in a name"),
+        (("aux/x.txt",), "Windows reserves the name AUX"),
+        (("d/" * 101 + "x",), "the path is too deep"),
+        (("L/y", "l/x"), "'l' is 'L' on some systems"),
+        (("A.txt", "a.txt"), "'a.txt' is 'A.txt' on some systems"),
+    ],
+)
+def test_names_that_install_would_refuse(
+    files: tuple[str, ...], why: str, make_package: MakePackage, tmp_path: Path
+) -> None:
+    base = make_package(files=files) / "nipy" / "templates"
+    with pytest.raises(DataError) as caught:
+        bundle([(NAME, base)], tmp_path / "data.zip")
+    assert why in str(caught.value)
+    assert not (tmp_path / "data.zip").exists()
+    with pytest.raises(DefinitionError, match="Windows does not allow"):
+        bundle([("nipy/a:b", base)], tmp_path / "data.zip")

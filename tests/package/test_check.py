@@ -15,11 +15,13 @@ import nibabel
 import numpy as np
 import pytest
 
+from nibabel_data import DataError
 from nibabel_data.cli.main import main
 from nibabel_data.package import check
 from nibabel_data.package.check import Problem, check_package
 from nibabel_data.package.images import image_problem
-from nibabel_data.package.manifest import MANIFEST
+from nibabel_data.package.install import install
+from nibabel_data.package.manifest import MANIFEST, hash_files, manifest_text
 
 from ..conftest import PROJECT, MakePackage
 
@@ -257,14 +259,15 @@ def test_without_nibabel_gzip_is_read_all_the_same(
 
 def test_a_manifest_is_compared_by_name(package: Path) -> None:
     names = sorted(path.name for path in package.iterdir())
-    lines = [f"{'0' * 64}  {name}\n" for name in names]
+    hashes = hash_files(str(package), names)
+    lines = [f"{hashes[name]}  {name}\n" for name in names]
     (package / MANIFEST).write_text("".join(lines))
     assert check_package(package) == []
     (package / MANIFEST).write_text("".join([*lines[1:], f"{'0' * 64}  gone.txt\n"]))
     problem = the_one(package)
     assert problem.problem == "stale: 2 of the names in it and of those here are not in both"
     assert (problem.path, problem.serious) == (MANIFEST, False)
-    assert problem.mend == f"nibabel-data build {package} writes it anew"
+    assert problem.mend == f"nibabel-data build {package.parents[1]} writes it anew"
     (package / MANIFEST).write_text("nonsense\n")
     assert "not a line of a manifest" in the_one(package).problem
 
@@ -422,3 +425,19 @@ def test_checking_changes_nothing(top: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in top.rglob("*")}
     check_package(top)
     assert {path: path.stat().st_mtime_ns for path in top.rglob("*")} == before
+
+
+def test_a_manifest_is_compared_by_hash(top: Path, package: Path, tmp_path: Path) -> None:
+    names = sorted(path.name for path in package.iterdir())
+    (package / MANIFEST).write_text(manifest_text(hash_files(str(package), names)))
+    (package / "config.ini").write_text((package / "config.ini").read_text() + "# more\n")
+    for directory in (top, package):
+        problem = the_one(directory)
+        assert not problem.serious
+        assert problem.problem == "stale: it has another hash for config.ini"
+        assert problem.mend == f"nibabel-data build {top} writes it anew"
+    with pytest.raises(DataError) as caught:
+        install(package, root=tmp_path / "root")
+    assert f"write the manifest anew: nibabel-data build {top})" in str(caught.value)
+    (package / "labels.nii.gz").write_bytes(b"")
+    assert "config.ini and 1 more" in next(p.problem for p in check_package(top) if not p.serious)

@@ -36,6 +36,7 @@ from nibabel_data.package.stamps import Stamps
 
 from ..conftest import MakePackage, run_python
 from ..test_silence import WATCH
+from .killed import forking
 from .thin import make_thin, overlay_of, put_into_overlay
 from .web import Handler, Web, serve
 
@@ -587,26 +588,35 @@ def test_threads(web: Web, thin: Callable[..., Path]) -> None:
     assert strays(base) == []
 
 
+WORK = """
+import filelock, requests
+from nibabel_data.package import download, fetch
+download.FIRST_PAUSE = 0.01
+work = fetch.fetch_file
+"""
+
+
 def test_killed_at_random_moments(web: Web, thin: Callable[..., Path]) -> None:
     chance = random.Random(20)
-    web.pause = 0.05
+    web.pause = 0.02
     content = CONTENT * 4
     web.files[T1] = content
     base = thin(web.url(), content=content)
-    resumed = 0
-    for number in range(15):
-        process = start(base)
-        if number % 3:  # most of them while something arrives
+    seen = set()
+    with forking(WORK) as forks:
+        for number in range(50):
             before, ends = len(web.requests), time.monotonic() + 10
-            while len(web.requests) == before and time.monotonic() < ends:
-                time.sleep(0.005)
-        time.sleep(chance.uniform(0, 0.6))
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=10)
-        if (base / T1).exists():
-            assert (base / T1).read_bytes() == content
-            (base / T1).unlink()
-        assert len(strays(base)) <= 2  # one partial, and what the server said of it
+            process = forks.start(base, T1)
+            if number % 3:  # most of them while something arrives
+                while len(web.requests) == before and time.monotonic() < ends:
+                    time.sleep(0.001)
+            forks.kill(process, chance.uniform(0, 0.2))
+            seen.add((base / T1).exists())
+            if (base / T1).exists():
+                assert (base / T1).read_bytes() == content
+                (base / T1).unlink()
+            assert len(strays(base)) <= 2  # one partial, and what the server said of it
+    assert seen == {True, False}
     resumed = sum("range" in headers for _, headers in web.requests)
     assert resumed >= 3
     assert fetch_file(base, T1).read_bytes() == content
@@ -992,6 +1002,25 @@ def test_the_command(several: Path, web: Web, capsys: pytest.CaptureFixture[str]
     assert main(["fetch", "nipy/templates", "nothing"]) == 1
     assert main(["find", "nipy/templates", "a/2.txt"]) == 1
     assert "nibabel-data fetch nipy/templates a/2.txt" in capsys.readouterr().err
+
+
+def test_without_the_network_one_list_and_one_command(
+    several: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fetch", "nipy/templates", "--offline", "a", "b/1.txt", "here.txt"]) == 1
+    out, err = capsys.readouterr()
+    assert out == f"{several / 'here.txt'}\n"
+    names = "".join(
+        f"    {name}\n" for name in [*(f"a/{n}.txt" for n in (0, 2, 4, 6, 8)), "b/1.txt"]
+    )
+    assert err == (
+        f"nibabel-data: 6 files of the package at {several} are not here, or damaged, and "
+        f"NIBABEL_DATA_OFFLINE or --offline forbids to fetch them:\n{names}\n"
+        "Where there is a network, run\n\n"
+        "    nibabel-data fetch nipy/templates a b/1.txt here.txt\n"
+    )
+    assert main(["fetch", "nipy/templates", "--offline", "b/1.txt"]) == 1
+    assert "forbids to fetch it; where there is a network" in capsys.readouterr().err
 
 
 # ---- files that were damaged after they were fetched

@@ -103,3 +103,58 @@ def test_a_path_that_no_directory_can_have(wrong: str) -> None:
 def test_a_path_is_text(wrong: object) -> None:
     with pytest.raises(TypeError, match="the package's directory must be a str or an os.PathLike"):
         remove(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("config", [None, b"nonsense", b"[DEFAULT]\nversiom = 1\n", b"\xff\xfe"])
+def test_a_package_whose_config_is_lost_or_damaged(
+    config: bytes | None,
+    three: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    root: Path,
+) -> None:
+    monkeypatch.setenv("NIPY_DATA_PATH", str(root))
+    install(three, root=root)
+    place = root / "lab" / "a"
+    (place / "config.ini").unlink()
+    if config is not None:
+        (place / "config.ini").write_bytes(config)
+    for words in (["verify", "lab/a"], ["verify", "--all"]):
+        assert main(words) == 1
+        state = "missing" if config is None else "changed"
+        told = f"amiss: {place} (by manifest)\n    {state}    config.ini\n"
+        assert told in capsys.readouterr().out
+    assert main(["find", "lab/a"]) == 1
+    if config is None:
+        assert f"{place} was installed, and has lost its config.ini" in capsys.readouterr().err
+    assert main(["remove", "lab/a>=1"]) == 1
+    assert place.exists()
+    assert main(["remove", "lab/a"]) == 0
+    assert f"removed {place} (3 files)\n" in capsys.readouterr().out
+    assert sorted(os.listdir(root / "lab")) == ["b", "c"]
+
+
+def test_a_directory_that_was_not_installed_is_no_damaged_package(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NIPY_DATA_PATH", str(root))
+    for folder, manifest in (("lab/a", None), ("lab/bag", f"{'0' * 64}  data/x\n")):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "x.txt").write_text("")
+        if manifest is not None:
+            (root / folder / MANIFEST).write_text(manifest)
+    assert main(["verify", "--all"]) == 1
+    assert capsys.readouterr().err.startswith("no data package on the search path")
+    assert main(["verify", "lab/a"]) == main(["remove", "lab/a"]) == 1
+    assert "a directory without a config.ini" in capsys.readouterr().err
+
+
+def test_what_is_as_it_was_made_and_cannot_be_used(
+    three: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NIPY_DATA_PATH", str(root))
+    install(three, root=root)
+    (root / "lab" / "a" / "config.ini").write_text("nonsense")
+    seal(root / "lab" / "a")
+    assert main(["verify", "lab/a"]) == 1
+    assert "malformed config.ini" in capsys.readouterr().err

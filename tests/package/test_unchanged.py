@@ -109,7 +109,7 @@ def test_a_file_of_this_moment_is_not_kept(base: Path, monkeypatch: pytest.Monke
     assert not os.path.exists(record_path(str(base), "clean"))
 
 
-@pytest.mark.parametrize("line", range(7))
+@pytest.mark.parametrize("line", range(8))
 @pytest.mark.parametrize("text", ["", "0", "x" * 70_000, "9" * 5000, "\xff", "\n"])
 def test_a_damaged_record_costs_time_alone(line: int, text: str, base: Path) -> None:
     keep(base)
@@ -165,3 +165,21 @@ print(*sorted(set(sys.modules) - before), sep="\\n")
     assert "unchanged since they were read" in first
     others = {name for name in loaded if not name.startswith("nibabel_data")}
     assert others <= {"__future__", "_blake2", "marshal", "warnings"}
+
+
+def test_the_record_is_looked_at_too(base: Path, tmp_path: Path) -> None:
+    record = tmp_path / "RECORD"
+    record.write_text("a")
+    before = Fingerprint(str(base))
+    before.add_record(str(record))
+    before.keep("RECORD of x 1", 3)
+    assert is_unchanged(str(base)) == ("RECORD of x 1", 3, 0)
+    record.write_text("b")
+    assert is_unchanged(str(base)) is None
+    seen = (1, 2, 3, 4, 5)  # it changed while it was read
+    before = Fingerprint(str(base))
+    before.add_record(str(record), seen)
+    before.keep("RECORD of x 1", 3)
+    assert is_unchanged(str(base)) is None
+    before.add_record("")
+    assert before.text == ""

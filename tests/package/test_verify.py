@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nibabel_data import DataError
 from nibabel_data.cli.main import main
 from nibabel_data.package import stamps, unchanged, verify
 from nibabel_data.package.manifest import MANIFEST, hash_files, manifest_text, package_files
@@ -462,3 +464,76 @@ def test_a_pointer_of_git_annex_is_absent(package: Path) -> None:
     (package / "a.txt").write_text("/annex/objects/MD5E-s4--abc.txt\n")
     (check,) = verify_directory(package).amiss
     assert (check.path, check.state) == ("a.txt", "absent")
+
+
+def test_locked_names_a_file(
+    package: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["verify", "--locked", "nipy/templates"]) == 1
+    assert "what follows --locked is a lock file, not a package" in capsys.readouterr().err
+    assert main(["lock", "nipy/templates"]) == 0
+    assert capsys.readouterr().out.endswith("1 package locked in data.lock\n")
+    assert main(["verify", "--locked"]) == main(["sync", "--frozen"]) == 0
+    assert capsys.readouterr().out == "ok: 1 package is as data.lock says\n" * 2
+    (package / "a.txt").write_text("other")
+    assert main(["sync", "--frozen"]) == 1
+    assert "ok" not in capsys.readouterr().out
+
+
+def test_a_package_that_is_named_twice_is_verified_once(
+    package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (package.parent / "link").symlink_to(package)
+    assert main(["verify", "nipy/templates", "nipy/templates>=0.1"]) == 0
+    assert capsys.readouterr().out == f"ok: {package} (4 files, by manifest)\n"
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_a_pointer_is_not_locked(link: bool, package: Path) -> None:
+    (package / MANIFEST).unlink()
+    (package / "a.txt").unlink()
+    if link:
+        (package / "a.txt").symlink_to("../.git/annex/objects/a/b/KEY/KEY")
+    else:
+        (package / "a.txt").write_text("/annex/objects/MD5E-s4--abc.txt\n")
+    with pytest.raises(DataError, match=r"the content of .*a\.txt is not here; .*datalad get -d"):
+        verify.tree_of(package)
+
+
+@pytest.mark.parametrize("change", ["edit", "delete", "remove"])
+def test_a_change_of_the_record_is_seen(
+    change: str, make_package: MakePackage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NIBABEL_DATA_CACHE", str(tmp_path / "cache"))
+    old(monkeypatch)
+    prefix = tmp_path / "prefix"
+    base = make_package(prefix / "share" / "nipy", files=("a.txt",)) / "nipy" / "templates"
+    info = prefix / "lib" / "python3.11" / "site-packages" / "rc-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rc\nVersion: 1\n")
+    hashes = hash_files(str(base), ["a.txt", "config.ini"])
+    rows = []
+    for name, digest in hashes.items():
+        packed = base64.urlsafe_b64encode(bytes.fromhex(digest)).decode().rstrip("=")
+        rows.append(f"../../../share/nipy/nipy/templates/{name},sha256={packed},1\n")
+    (info / "RECORD").write_text("".join(rows))
+    for hashed in (2, 0):
+        result = verify_directory(base)
+        assert (result.ok, result.against, result.hashed) == (True, "RECORD of rc 1", hashed)
+    assert unchanged.is_unchanged(str(base)) is not None
+    if change == "edit":
+        (info / "RECORD").write_text(rows[1])
+    elif change == "delete":
+        (info / "RECORD").unlink()
+    else:
+        shutil.rmtree(info)
+    assert unchanged.is_unchanged(str(base)) is None
+    result = verify_directory(base)
+    if change == "edit":
+        assert [(check.path, check.state) for check in result.amiss] == [("a.txt", "extra")]
+    else:
+        assert result.problem.startswith("nothing to check against")
