@@ -21,6 +21,7 @@ __all__ = [
     "BUILDS",
     "DIALECTS",
     "KIND",
+    "LIBRARIES",
     "LOCAL",
     "data_packages",
     "read_collection",
@@ -41,8 +42,11 @@ LOCAL = "local"
 """The name of the user's own collection."""
 
 DIALECTS = ("neuron", "arbor")
-BUILDS = ("x86_64", "aarch64", "arm64", "mechanisms-built")
+BUILDS = ("x86_64", "aarch64", "arm64")
 """Where ``nrnivmodl`` builds; with CoreNEURON there are copies of the files in them."""
+
+LIBRARIES = "mechanisms-built"
+"""The directory of libraries in a root of the data path, and in a package that carries its own."""
 
 
 def user_packages() -> list[MechanismPackage]:
@@ -170,7 +174,7 @@ def _files(
     inner = []
     for entry in entries:
         name = entry.name
-        if name[0] == "." or name in BUILDS:
+        if name[0] == "." or name in (*BUILDS, LIBRARIES):
             continue
         try:
             is_directory = entry.is_dir()

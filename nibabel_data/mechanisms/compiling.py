@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ..errors import BuildError, MechanismError, warn
 from . import library, ranks
+from .collected import LIBRARIES
 from .resolution import MechanismName, resolve
 from .source import prepare
 
@@ -95,7 +96,7 @@ def compile(
         If `to` cannot be written.
     """
     among = ranks.ranks()
-    base = None if to is None else os.path.join(os.path.abspath(os.fspath(to)), library.BUILDS)
+    base = None if to is None else os.path.join(os.path.abspath(os.fspath(to)), LIBRARIES)
     with ranks.together():
         names, ambiguous = ([resolve(one) for one in assets], {}) if assets else everything()
         names = list(dict.fromkeys(names))

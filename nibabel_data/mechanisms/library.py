@@ -21,6 +21,7 @@ from os.path import join as pjoin
 from ..errors import BuildError, DataError
 from . import store
 from .building import LIBRARY, translate_and_compile
+from .collected import LIBRARIES
 from .store import UnwritableError, cache_directory, is_circumstance, unwritable
 from .toolchain import Compiler, Neuron, find_compiler, find_neuron
 
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from .source import Prepared
 
 FAILURE = "failure.json"
-BUILDS = "mechanisms-built"
-"""The directory of builds in a root of the data path, and in a package that carries its own."""
 
 
 class Toolchain:
@@ -240,11 +239,11 @@ def _place(source: Prepared, tools: Toolchain) -> str:
 
 def _prebuilt(package_root: str) -> Iterator[str]:
     if package_root:
-        yield pjoin(package_root, BUILDS)
+        yield pjoin(package_root, LIBRARIES)
     from ..searchpath import get_data_path
 
     for root in get_data_path():
-        yield pjoin(root, BUILDS)
+        yield pjoin(root, LIBRARIES)
 
 
 def _newest_whole(folder: str) -> str | None:

@@ -11,6 +11,7 @@ from os.path import join as pjoin
 
 from ..errors import BuildError, MechanismError
 from . import library, nmodl, store
+from .collected import LIBRARIES
 from .source import prepare
 
 __all__ = ["State", "kind_of", "states"]
@@ -145,7 +146,7 @@ class _Tried:
 
 
 def _beside(roots: Iterable[str]) -> list[str]:
-    return [pjoin(root, library.BUILDS) for root in roots if root]
+    return [pjoin(root, LIBRARIES) for root in roots if root]
 
 
 def _state(one: Mechanism, tried: _Tried | None = None) -> State:
