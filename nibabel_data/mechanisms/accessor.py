@@ -75,11 +75,14 @@ class InsertedMechanism:
 
     Examples
     --------
-    >>> import nibabel_data.mechanisms as m  # doctest: +SKIP
-    >>> leak = m.insert(section, 'pas', attributes={'g': 1e-4})  # doctest: +SKIP
-    >>> leak.set('g', 2e-4, x=0.1)  # doctest: +SKIP
-    >>> leak.get('g', x=0.9)  # doctest: +SKIP
-    0.0001
+    >>> from neuron import h
+    >>> import nibabel_data.mechanisms as m
+    >>> section = h.Section('soma')
+    >>> section.nseg = 3
+    >>> leak = m.insert(section, 'pas', attributes={'g': 1e-4})
+    >>> leak.set('g', 2e-4, x=0.1)
+    >>> leak.get('g', x=0.1), leak.get('g', x=0.9), leak.parameters['g'].units
+    (0.0002, 0.0001, 'S/cm2')
     """
 
     __slots__ = (
