@@ -1,0 +1,362 @@
+"""Layers: what each kind of data is to the page, and what the server has of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from ..errors import ViewerError
+from . import surfaces
+from .arrays import wrap
+from .images import Picture, open_image, survey
+from .labels import label_table
+from .server import HERE
+from .sources import Source
+from .spaces import Space, upright
+from .volume import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Mapping, Sequence
+
+    from .arrays import ArraySource
+    from .state import Json
+
+__all__ = ["Layer", "make_layer"]
+
+_TRACTS = (".trk", ".tck", ".trx", ".trk.gz", ".tck.gz")
+_SURFACES = (
+    ".gii",
+    ".pial",
+    ".white",
+    ".inflated",
+    ".orig",
+    ".sphere",
+    ".smoothwm",
+    ".midthickness",
+)
+_RGB = """void main() {
+  emitRGB(vec3(toNormalized(getDataValue(0)), toNormalized(getDataValue(1)),
+               toNormalized(getDataValue(2))));
+}
+"""
+_DIRECTIONS = "void main() {\n  emitRGB(orientation);\n}\n"
+_ACROSS = 400  # pixels, of a panel, that the largest extent takes at first
+
+
+@final
+class Layer:
+    """What is shown under one name.
+
+    Attributes
+    ----------
+    name : str
+        Of the layer.
+    state : dict
+        The page's JSON of it.
+    sources : list of Source
+        What the server answers for; that of the volume is the first.
+    volume : Volume or None
+        Of an array or an image.
+    dimensions : dict
+        The axes that are shown, with scales and units.
+    view : dict
+        How the page looks at it if it is the first.
+    refreshed : tuple of (float, int)
+        When it was, by `time.monotonic`, and how often pages had asked for its data by then.
+    """
+
+    __slots__ = ("dimensions", "name", "refreshed", "sources", "state", "view", "volume")
+
+    def __init__(self, name: str, kind: str) -> None:
+        self.name = name
+        self.state: Json = {"type": kind, "name": name, "source": []}
+        self.sources: list[Source] = []
+        self.volume: Volume | None = None
+        self.dimensions: Json = {}
+        self.view: Json = {}
+        self.refreshed: tuple[float, int] = (-math.inf, 0)
+
+
+def make_layer(
+    data: object,
+    name: str | None = None,
+    *,
+    taken: Container[str] = (),
+    kind: str | None = None,
+    voxel_size: float | Sequence[float] | Mapping[str, float] | None = None,
+    units: str | Sequence[str] | None = None,
+    axes: Sequence[str] | None = None,
+    offset: Sequence[float] | None = None,
+    labels: object | None = None,
+    segments: Iterable[int] | None = None,
+    window: tuple[float, float] | None = None,
+    shader: str | None = None,
+    convention: str = "radiological",
+) -> Layer:
+    """Return a layer of whatever can be shown; for the arguments see `Viewer.add`.
+
+    Parameters
+    ----------
+    taken : container of str, optional
+        Names that a layer without one is not given.
+    """
+    if kind is None and labels is not None:
+        kind = "segmentation"
+    data = _opened(data, kind)
+    if name is None:
+        name = _name(data, taken)
+    if isinstance(data, surfaces.Mesh):
+        layer = _of_mesh(data, name)
+    elif isinstance(data, surfaces.Skeleton):
+        layer = _of_skeleton(data, name)
+    elif isinstance(data, Picture):
+        if voxel_size is not None or axes is not None or offset is not None:
+            raise ViewerError("An image says itself where it is: give its array to place it anew.")
+        volume = Volume(data.source, data.space, kind=data.kind)
+        layer = _of_volume(volume, name, data.transform)
+        layer.dimensions = _global(data.shown)
+        layer.view |= upright(convention)
+        if volume.kind == "image" and window is None and shader is None and not _colours(volume):
+            window = data.window
+    else:
+        volume = _placed(wrap(data, axes), kind, voxel_size, units, axes, offset)
+        layer = _of_volume(volume, name, None)
+        layer.dimensions = _global(_space(volume))
+        if volume.kind == "image" and window is None and shader is None and not _colours(volume):
+            window = _window(volume.source)
+    if window is not None and layer.state["type"] == "image":
+        low, high = map(float, window)
+        layer.state["shaderControls"] = {"normalized": {"range": [low, high]}}
+    if shader is not None:
+        layer.state["shader"] = shader
+    if segments is not None:
+        layer.state["segments"] = [str(int(number)) for number in segments]
+    if labels is not None:
+        _name_segments(layer, labels)
+    return layer
+
+
+def _opened(data: object, kind: str | None) -> object:
+    """Return what a path names, and an image as a picture."""
+    if isinstance(data, str | os.PathLike):
+        path = os.fspath(data)
+        if path.lower().endswith(_TRACTS):
+            return surfaces.read_tracts(path)
+        if path.lower().endswith(_SURFACES):
+            return surfaces.read_mesh(path)
+        return open_image(path, kind)
+    if isinstance(data, Picture):
+        return data
+    if hasattr(data, "dataobj") and hasattr(data, "affine"):
+        return open_image(data, kind)
+    return data
+
+
+def _name(data: object, taken: Container[str]) -> str:
+    path = str(getattr(data, "path", "") or getattr(data, "name", "") or "")
+    base = os.path.basename(path).partition(".")[0]
+    base = base or ("array" if not isinstance(data, Picture) else "image")
+    name, count = base, 1
+    while name in taken:
+        count += 1
+        name = f"{base} {count}"
+    return name
+
+
+def _placed(
+    source: ArraySource,
+    kind: str | None,
+    voxel_size: float | Sequence[float] | Mapping[str, float] | None,
+    units: str | Sequence[str] | None,
+    axes: Sequence[str] | None,
+    offset: Sequence[float] | None,
+) -> Volume:
+    names = source.names
+    spatial = [name for name in names if name not in ("t", "time") and name[-1] not in "'^"]
+    steps = dict(zip(names, source.scales, strict=True))
+    starts = dict(zip(names, source.offset, strict=True))
+    words = dict(zip(names, source.units, strict=True))
+    if isinstance(voxel_size, int | float):
+        voxel_size = dict.fromkeys(spatial, float(voxel_size))
+    steps |= _by_name(voxel_size, spatial, axes, "voxel sizes")
+    starts |= _by_name(offset, spatial, axes, "offsets")
+    if isinstance(units, str):
+        words |= dict.fromkeys(spatial, units)
+    elif units is not None:
+        words |= _by_name(units, spatial, axes, "units")
+    elif not any(words[name] for name in spatial):
+        words |= dict.fromkeys(spatial, "nm")
+    space = Space(names, tuple(words[name] for name in names), tuple(steps[name] for name in names))
+    if kind is None:
+        whole = source.dtype.kind == "u" and source.dtype.itemsize >= 4
+        kind = "segmentation" if whole and len(names) == 3 else "image"
+    return Volume(source, space, kind=kind, offset=[starts[name] for name in names])
+
+
+def _by_name(
+    given: Any, spatial: Sequence[str], axes: Sequence[str] | None, what: str
+) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if hasattr(given, "items"):
+        return dict(given)
+    names = list(axes) if axes is not None else sorted(spatial)
+    values = list(given)
+    if len(values) != len(names):
+        raise ViewerError(f"{len(values)} {what} for the axes {', '.join(names)}: give one of each")
+    return dict(zip(names, values, strict=True))
+
+
+def _of_volume(volume: Volume, name: str, transform: Mapping[str, object] | None) -> Layer:
+    layer = Layer(name, volume.kind)
+    layer.volume = volume
+    source = Source(
+        f"Layer {name!r}",
+        info=volume.info,
+        chunk=volume.chunk,
+        itemsize=volume.dtype.itemsize,
+        quick=volume.source.in_memory,
+    )
+    layer.sources.append(source)
+    place: Json = {"url": f"python://volume/{source.key}"}
+    if transform is not None:
+        place["transform"] = dict(transform)
+    layer.state["source"] = [place]
+    if _colours(volume) and volume.kind == "image":
+        layer.state["shader"] = _RGB
+    space = _space(volume)
+    extents = [
+        size * scale
+        for size, scale, axis, unit in zip(
+            volume.shape, space.scales, space.names, space.units, strict=True
+        )
+        if axis[-1] not in "'^" and unit == "m"
+    ]
+    smallest = min(
+        (s for s, u in zip(space.scales, space.units, strict=True) if u == "m"), default=1
+    )
+    if extents and transform is None and max(extents) > 0:
+        across = max(extents) / smallest
+    elif extents and max(extents) > 0:
+        across = max(extents) * 1e3  # shown in millimetres
+    else:
+        return layer
+    layer.view = {"crossSectionScale": across / _ACROSS, "projectionScale": 1.6 * across}
+    return layer
+
+
+def _of_mesh(mesh: surfaces.Mesh, name: str) -> Layer:
+    layer = Layer(name, "segmentation")
+    files = {
+        "info": b'{"@type":"neuroglancer_legacy_mesh"}',
+        "1:0": b'{"fragments":["1"]}',
+        "1": mesh.encode(),
+    }
+    source = Source(f"Layer {name!r}", files=files)
+    layer.sources.append(source)
+    layer.state |= {"source": [_files_url(source)], "segments": ["1"]}
+    layer.dimensions = _global(Space(("x", "y", "z"), ("mm",) * 3, (1.0,) * 3))
+    layer.view = _around(mesh.vertices)
+    return layer
+
+
+def _of_skeleton(skeleton: surfaces.Skeleton, name: str) -> Layer:
+    layer = Layer(name, "segmentation")
+    space = Space(("x", "y", "z"), ("mm",) * 3, (1.0,) * 3)
+    info = {
+        "coordinateSpace": space.to_json(),
+        "voxelOffset": [0, 0, 0],
+        "attributes": {"orientation": {"dataType": "float32", "numComponents": 3}},
+        "generation": 0,
+    }
+    source = Source(
+        f"Layer {name!r}",
+        info=lambda: info,
+        skeleton=lambda number: skeleton.encode() if number == 1 else bytes(8),
+    )
+    layer.sources.append(source)
+    layer.state |= {
+        "source": [{"url": f"python://skeleton/{source.key}"}],
+        "segments": ["1"],
+        "skeletonRendering": {"shader": _DIRECTIONS, "mode2d": "lines", "mode3d": "lines"},
+    }
+    layer.dimensions = _global(space)
+    layer.view = _around(skeleton.vertices)
+    return layer
+
+
+def _name_segments(layer: Layer, labels: object) -> None:
+    table = label_table(labels)
+    files = {"info": json.dumps(table.segment_properties()).encode()}
+    source = Source(f"The labels of layer {layer.name!r}", files=files)
+    layer.sources.append(source)
+    layer.state["source"].append(_files_url(source))
+    colors = table.segment_colors()
+    if colors:
+        layer.state["segmentColors"] = colors
+
+
+def _files_url(source: Source) -> str:
+    return f"precomputed://{HERE}/neuroglancer/files/{source.key}"
+
+
+def _around(vertices: Any) -> Json:
+    if not len(vertices):
+        return {}
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    across = float((high - low).max()) or 1.0
+    middle = [float(value) for value in (low + high) / 2]
+    return {
+        "position": middle,
+        "crossSectionScale": across / _ACROSS,
+        "projectionScale": 1.6 * across,
+        **upright(),
+    }
+
+
+def _space(volume: Volume) -> Space:
+    assert isinstance(volume.space, Space)
+    return volume.space
+
+
+def _global(space: Space) -> Json:
+    return {name: scale for name, scale in space.to_json().items() if name[-1] not in "'^"}
+
+
+def _colours(volume: Volume) -> bool:
+    channels = [
+        size
+        for name, size in zip(volume.source.names, volume.shape, strict=True)
+        if name.endswith("^")
+    ]
+    return channels == [3]
+
+
+class _Slices:
+    """A source with slices, as `survey` looks at it."""
+
+    __slots__ = ("_source", "shape")
+
+    def __init__(self, source: ArraySource) -> None:
+        self._source = source
+        self.shape = source.shape
+
+    def __getitem__(self, index: tuple[slice, ...]) -> Any:
+        return self._source.read([part.start for part in index], [part.stop for part in index])
+
+
+def _window(source: ArraySource) -> tuple[float, float] | None:
+    """Return the values shown as black and as white, if looking at some costs nothing."""
+    if not source.in_memory or 0 in source.shape or source.dtype == np.uint8:
+        return None
+    if source.dtype.kind not in "iufbc":
+        return None
+    spatial = [axis for axis, name in enumerate(source.names) if name[-1] not in "'^"][:3]
+    with suppress(ViewerError):  # the page will say so
+        return survey(_Slices(source), spatial).window()
+    return None
