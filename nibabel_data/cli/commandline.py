@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .plain import Values
 
-_WINGS = (arguments.VERBS, package_arguments.VERBS, arguments.MECHANISMS)
+_WINGS = (arguments.VERBS, package_arguments.VERBS, arguments.MECHANISMS, arguments.VIEWER)
 
 VERBS = {verb.name: verb for wing in _WINGS for verb in wing}
 

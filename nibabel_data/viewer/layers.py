@@ -21,7 +21,7 @@ from .spaces import Space, upright
 from .volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from .arrays import ArraySource
     from .state import Json
@@ -212,6 +212,15 @@ def _by_name(
     return dict(zip(names, values, strict=True))
 
 
+def _meshes(volume: Volume) -> Callable[[int, Callable[[], bool]], bytes | None] | None:
+    """Return what makes the meshes of a volume's objects; None if it has no objects."""
+    if volume.kind != "segmentation" or len(volume.shape) != 3:
+        return None
+    from .mesh import MeshMaker
+
+    return MeshMaker(volume).mesh
+
+
 def _of_volume(volume: Volume, name: str, transform: Mapping[str, object] | None) -> Layer:
     layer = Layer(name, volume.kind)
     layer.volume = volume
@@ -221,6 +230,7 @@ def _of_volume(volume: Volume, name: str, transform: Mapping[str, object] | None
         chunk=volume.chunk,
         itemsize=volume.dtype.itemsize,
         quick=volume.source.in_memory,
+        mesh=_meshes(volume),
     )
     layer.sources.append(source)
     place: Json = {"url": f"python://volume/{source.key}"}

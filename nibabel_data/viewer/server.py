@@ -16,6 +16,7 @@ import asyncio
 import logging
 import math
 import re
+import threading
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -222,7 +223,15 @@ async def _chunk(request: Request) -> Response:
 async def _mesh(request: Request) -> Response:
     part = request.path_params
     source = _registry(request).source(part["key"])
-    return await _object(request, source, source.mesh, source.mesh_pool, _NO_MESH)
+    make, gone = source.mesh, threading.Event()
+
+    def made(number: int) -> bytes:
+        return (make and make(number, gone.is_set)) or _NO_MESH
+
+    try:
+        return await _object(request, source, made, source.mesh_pool, _NO_MESH)
+    finally:
+        gone.set()
 
 
 async def _skeleton(request: Request) -> Response:

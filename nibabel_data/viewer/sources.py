@@ -56,7 +56,8 @@ class Source:
     quick : bool, optional
         Whether a chunk of the full resolution is read as quickly as memory is.
     mesh : callable, optional
-        Returns the bytes of the mesh of an object.
+        Takes the number of an object and what says whether nobody waits any more; returns the bytes
+        of its mesh, or None if there is none.
     skeleton : callable, optional
         Returns the bytes of the skeleton of an object.
     files : mapping of str to bytes, optional
@@ -87,7 +88,7 @@ class Source:
         chunk: Callable[..., bytes] | None = None,
         itemsize: int = 1,
         quick: bool = False,
-        mesh: Callable[[int], bytes] | None = None,
+        mesh: Callable[[int, Callable[[], bool]], bytes | None] | None = None,
         skeleton: Callable[[int], bytes] | None = None,
         files: Mapping[str, bytes] | None = None,
         failed: Callable[[], None] | None = None,

@@ -128,6 +128,24 @@ def test_addresses_in_a_state_are_those_of_the_page_that_has_it(
     assert found["inline"]["properties"][0]["values"] == ["one"]
 
 
+def test_the_mesh_of_an_object_is_made(viewer: v.Viewer, page: TestClient) -> None:
+    labels = np.zeros((4, 4, 4), "u4")
+    labels[1:3, 1:3, 2] = 5
+    viewer.add(labels, name="l", voxel_size=2, units="mm")
+    answer = page.get(f"/neuroglancer/mesh/{_key(viewer, 'l')}/5")
+    assert answer.status_code == 200
+    count = int(np.frombuffer(answer.content, "<u4", 1)[0])
+    vertices = np.frombuffer(answer.content, "<f4", 3 * count, 4).reshape(-1, 3)
+    # Voxels 2 to 3 of x, 1 to 3 of y and z, in metres.
+    np.testing.assert_allclose(vertices.min(axis=0), [4e-3, 2e-3, 2e-3], atol=1e-7)
+    np.testing.assert_allclose(vertices.max(axis=0), [6e-3, 6e-3, 6e-3], atol=1e-7)
+
+
+def test_an_image_has_no_meshes(viewer: v.Viewer, page: TestClient) -> None:
+    viewer.add(np.ones((4, 4, 4), "u1"), name="l")
+    assert page.get(f"/neuroglancer/mesh/{_key(viewer, 'l')}/1").content == bytes(4)
+
+
 def test_a_mesh_that_is_not_there_is_an_empty_one(viewer: v.Viewer, page: TestClient) -> None:
     viewer.add(np.ones((4, 4, 4), "u4"), name="l")
     answer = page.get(f"/neuroglancer/mesh/{_key(viewer, 'l')}/7")

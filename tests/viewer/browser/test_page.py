@@ -125,6 +125,26 @@ def _expected(x: tuple[int, int], y: tuple[int, int], at: tuple[float, float]) -
     )
 
 
+def test_a_mesh_surrounds_its_object(page: Page, viewer: v.Viewer) -> None:
+    with viewer.txn() as state:
+        state["layout"] = {"type": "3d", "orthographicProjection": True}
+        state["projectionOrientation"] = [0, 0, 0, 1]
+        state["projectionScale"] = 40  # voxels from top to bottom
+        state["showSlices"] = False
+        state["layers"][0]["segments"] = ["3"]
+    page.wait(READY.format(1))
+    left, top, right, bottom = _box_of_reddish(page.pixels(viewer))
+    expected = _expected((10, 30), (5, 15), (20, 15))
+    np.testing.assert_allclose([left, top, right, bottom], expected, atol=4)
+
+
+def _box_of_reddish(pixels: Any) -> tuple[int, int, int, int]:
+    """Return the box of what is red, in whatever light."""
+    rows, columns = np.nonzero((pixels[..., 0] > 60) & (pixels[..., 1:].max(axis=-1) < 40))
+    assert rows.size, "nothing is red"
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
 def test_labels_are_where_their_voxels_are_and_follow_python(page: Page, viewer: v.Viewer) -> None:
     pixels = page.pixels(viewer)
     assert pixels.shape == (SIZE[1], SIZE[0], 3)

@@ -1,0 +1,107 @@
+"""``view``: images, surfaces and tractograms in the Neuroglancer client."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError, ViewerError
+from ..locate import make_datasource
+from .output import shown
+
+__all__ = ["view"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..viewer import Viewer
+
+_TISSUES = {1: ("grey matter", "#e08214"), 2: ("white matter", "#8073ac")}
+
+
+def view(arguments: argparse.Namespace) -> int:
+    """Show files in a browser until Ctrl-C, or write a picture of them."""
+    if not arguments.demo and arguments.what is None:
+        print("nibabel-data view: name a file or a package, or say --demo", file=sys.stderr)
+        return 2
+    paths = [] if arguments.demo else _paths(arguments.what, arguments.files)
+    from .. import viewer as wing
+
+    viewer = wing.Viewer(convention=arguments.convention)
+    try:
+        if arguments.demo:
+            _add_demo(viewer)
+        for path in paths:
+            labels = arguments.labels if path is paths[-1] else None
+            kind = arguments.kind or ("segmentation" if labels else None)
+            viewer.add(path, kind=kind, labels=labels)
+        if arguments.screenshot:
+            viewer.screenshot(arguments.screenshot, timeout=arguments.timeout)
+            print(shown(arguments.screenshot))
+            return 0
+        _serve(viewer, open_browser=not arguments.no_browser)
+    finally:
+        wing.stop()
+    return 0
+
+
+def _paths(what: str, files: list[str]) -> list[str]:
+    """Return files on disk: as they are given, or of a data package."""
+    if os.path.exists(what):
+        missing = [file for file in files if not os.path.exists(file)]
+        if missing:
+            raise DataError(f"no such file: {', '.join(missing)}")
+        return [what, *files]
+    if what.startswith((".", "/", "~")) or (os.path.splitext(what)[1] and "/" not in what):
+        raise DataError(
+            f"no such file: {what}\nOf a data package, name the package first: nibabel-data view "
+            "nipy/templates ICBM152/1mm/T1.nii.gz"
+        )
+    package = make_datasource(what)
+    if not files:
+        raise DataError(
+            f"which file of {what}? See what it has:  nibabel-data info {what}\n"
+            f"Then:  nibabel-data view {what} FILE"
+        )
+    return [os.fspath(package.path(*file.split("/"), must_exist=True)) for file in files]
+
+
+def _serve(viewer: Viewer, *, open_browser: bool) -> None:
+    import threading
+    import webbrowser
+
+    print(viewer.url, flush=True)
+    print("Ctrl-C ends it.", file=sys.stderr)
+    if open_browser:
+        webbrowser.open(viewer.local_url())
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+
+
+def _add_demo(viewer: Viewer) -> None:
+    """Add the brain that nilearn carries, and its tissues as segments."""
+    spec = find_spec("nilearn")  # found, not imported: that would take seconds
+    folder = Path(spec.origin).parent / "datasets" / "data" if spec and spec.origin else None
+    names = [f"mni_icbm152_{part}_tal_nlin_sym_09a_converted.nii.gz" for part in ("t1", "gm", "wm")]
+    if folder is None or not all((folder / name).is_file() for name in names):
+        raise ViewerError(
+            "the demo shows the MNI brain that nilearn carries.\n"
+            "Install it:  pip install 'nibabel-data[demo,view]'"
+        )
+    import nibabel
+    import numpy as np
+
+    images: list[Any] = [nibabel.load(folder / name) for name in names]
+    brain, *tissues = images
+    labels = np.zeros(brain.shape, "u1")
+    for number, tissue in enumerate(tissues, 1):
+        share = np.asanyarray(tissue.dataobj)
+        labels[share > share.max() / 2] = number
+    viewer.add(str(folder / names[0]), name="T1")
+    image: Any = type(brain)(labels, brain.affine)
+    viewer.add(image, name="tissues", kind="segmentation", labels=_TISSUES, segments=list(_TISSUES))

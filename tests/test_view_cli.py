@@ -1,0 +1,102 @@
+"""``nibabel-data view``: what it shows, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+VIEW = [sys.executable, "-m", "nibabel_data", "view"]
+
+needs_view = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("numpy", "nibabel", "neuroglancer", "uvicorn")),
+    reason="needs the viewer: pip install 'nibabel-data[view]'",
+)
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*VIEW, *map(str, words)], capture_output=True, text=True, check=False)
+
+
+def test_nothing_to_show_is_wrong_usage() -> None:
+    result = run()
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "name a file or a package, or say --demo" in result.stderr
+
+
+def test_a_file_that_is_not_there() -> None:
+    result = run("./brain.nii.gz")
+    assert result.returncode == 1
+    assert "no such file: ./brain.nii.gz" in result.stderr
+
+
+def test_a_package_that_is_not_there() -> None:
+    result = run("lab/atlas", "T1.nii.gz")
+    assert result.returncode == 1
+    assert "no data package 'lab/atlas'" in result.stderr
+
+
+def test_a_package_without_a_file(
+    make_package: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_package(tmp_path / "data", "lab/atlas", "0.1")
+    monkeypatch.setenv("NIPY_DATA_PATH", str(tmp_path / "data"))
+    result = run("lab/atlas")
+    assert result.returncode == 1
+    assert "which file of lab/atlas?" in result.stderr
+
+
+@needs_view
+def test_a_file_that_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "brain.nii").write_text("no image")
+    result = run(tmp_path / "brain.nii", "--no-browser")
+    assert result.returncode == 1
+    assert "brain.nii" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@needs_view
+def test_an_image_is_served_until_ctrl_c(tmp_path: Path) -> None:
+    import nibabel
+    import numpy as np
+
+    image = nibabel.Nifti1Image(np.ones((4, 5, 6), "u1"), np.eye(4))  # type: ignore[no-untyped-call]
+    nibabel.save(image, tmp_path / "brain.nii.gz")
+    words = [*VIEW, str(tmp_path / "brain.nii.gz"), "--no-browser"]
+    command = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "os.execv(sys.executable, sys.argv[1:])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, *words], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    assert url.startswith("http://127.0.0.1:")
+    with urllib.request.urlopen(url, timeout=30) as page:
+        assert b"<html" in page.read().lower()
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(30) == 0
+    process.stdout.close()
+
+
+@needs_view
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
+@pytest.mark.skipif(find_spec("nilearn") is None, reason="needs nilearn, which has the brain")
+def test_the_demo_shows_a_brain_with_its_tissues(tmp_path: Path) -> None:
+    result = run("--demo", "--screenshot", tmp_path / "brain.png")
+    assert result.returncode == 0, result.stderr
+    image = pytest.importorskip("PIL.Image")
+    with image.open(tmp_path / "brain.png") as picture:
+        pixels = {pixel for _, pixel in picture.convert("RGB").getcolors(1 << 24)}
+    assert len(pixels) > 300  # a brain, and not an empty page
+    assert any(r > 120 and r > 1.5 * b for r, _, b in pixels)  # grey matter is orange
+    assert any(b > 100 and b > 1.15 * g and b > r for r, g, b in pixels)  # white matter, purple
