@@ -7,13 +7,23 @@ import argparse
 from ..package.build import build as build_package
 from .output import as_is
 
-__all__ = ["build"]
+__all__ = ["build", "tell"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 def build(arguments: argparse.Namespace) -> int:
     """Build what is asked for, and print its paths."""
+    return tell(build_package, arguments)
+
+
+def tell(builder: Callable[..., list[Path]], arguments: argparse.Namespace) -> int:
+    """Build with one of the functions that do, and print its paths."""
     both = arguments.wheel == arguments.sdist
-    for path in build_package(
+    for path in builder(
         arguments.directory,
         arguments.output,
         wheel=both or arguments.wheel,

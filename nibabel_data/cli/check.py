@@ -8,30 +8,28 @@ from dataclasses import asdict
 from ..package.check import Problem, check_package
 from .output import paint, print_json, shown
 
-__all__ = ["check", "print_problems"]
+__all__ = ["check", "tell"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
 
 def check(arguments: argparse.Namespace) -> int:
     """Print each problem with its mend; status 1 if one is serious."""
-    problems = check_package(arguments.directory)
+    return tell(check_package(arguments.directory), arguments)
+
+
+def tell(problems: Sequence[Problem], arguments: argparse.Namespace) -> int:
+    """Print what is wrong with a package, or that it is ok; return the exit status."""
     if arguments.json:
         print_json([asdict(problem) for problem in problems])
     else:
-        print_problems(problems, arguments.directory)
+        if not problems:
+            print(f"{paint('ok', 'green')}: {shown(arguments.directory)}")
+        for problem in problems:
+            _print(problem)
     return 1 if any(problem.serious for problem in problems) else 0
-
-
-def print_problems(problems: Sequence[Problem], directory: str | os.PathLike[str]) -> None:
-    """Print what is wrong with a package, or that it is ok."""
-    if not problems:
-        print(f"{paint('ok', 'green')}: {shown(directory)}")
-    for problem in problems:
-        _print(problem)
 
 
 def _print(problem: Problem) -> None:

@@ -16,14 +16,15 @@ from ..explanation import explain
 from ..locate import make_datasource
 from .output import paint, shown
 
-__all__ = ["demo"]
+__all__ = ["BRAIN", "demo", "nilearn_images"]
 
-_BRAIN = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
+BRAIN = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 
 
 def demo(arguments: argparse.Namespace) -> int:
     """Lay out a data package, locate it, load its image, and show the error for another."""
-    brain = None if arguments.example else _nilearn_brain()
+    found = None if arguments.example else nilearn_images(BRAIN)
+    brain = None if found is None else found[0]
     example = _example_package() if brain is None else None
     if brain is None and example is None:
         print(
@@ -96,12 +97,13 @@ def _show_missing() -> None:
         print(_indented(f"DataError: {error}"))
 
 
-def _nilearn_brain() -> Path | None:
+def nilearn_images(*names: str) -> list[Path] | None:
+    """Return images that nilearn carries; None if one of them is not here."""
     spec = find_spec("nilearn")  # found, not imported: that would take seconds
     if spec is None or spec.origin is None:
         return None
-    brain = Path(spec.origin).parent / "datasets" / "data" / _BRAIN
-    return brain if brain.is_file() else None
+    paths = [Path(spec.origin).parent / "datasets" / "data" / name for name in names]
+    return paths if all(path.is_file() for path in paths) else None
 
 
 def _example_package() -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .arguments import Verb, add_verb
+from .package_arguments import add_place, add_results
 
 __all__ = ["VERBS", "declare_verbs"]
 
@@ -76,9 +77,7 @@ def _catalogue(parser: argparse.ArgumentParser) -> None:
 
 def _new(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="PACKAGE", help="such as granule, or mylab/granule")
-    parser.add_argument(
-        "--directory", metavar="DIR", help="make it there (the default is PROJECT-PACKAGE)"
-    )
+    add_place(parser)
     parser.add_argument(
         "--license",
         metavar="SPDX",
@@ -110,11 +109,7 @@ def _check(parser: argparse.ArgumentParser) -> None:
 
 def _build(parser: argparse.ArgumentParser) -> None:
     _check(parser)
-    parser.add_argument(
-        "-o", "--output", metavar="OUT", help="where the results go (the default is dist)"
-    )
-    parser.add_argument("--wheel", action="store_true", help="the wheel only")
-    parser.add_argument("--sdist", action="store_true", help="the sdist only")
+    add_results(parser)
 
 
 def _import(parser: argparse.ArgumentParser) -> None:
@@ -124,9 +119,7 @@ def _import(parser: argparse.ArgumentParser) -> None:
         help="an installed package for Glia or Astrocyte, its wheel or directory; or local, your "
         "own collection",
     )
-    parser.add_argument(
-        "--directory", metavar="DIR", help="make it there (the default is PROJECT-PACKAGE)"
-    )
+    add_place(parser)
     parser.add_argument("--name", metavar="PACKAGE", help="another name than it has")
 
 

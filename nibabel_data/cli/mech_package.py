@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 
-from .output import as_is, print_json, shown
+from .output import print_json, shown
 
 __all__ = ["add", "build", "check", "import_", "new"]
 
@@ -48,29 +47,17 @@ def add(arguments: argparse.Namespace) -> int:
 def check(arguments: argparse.Namespace) -> int:
     """Print each problem with its mend; status 1 if one is serious."""
     from ..mechanisms.checking import check_package
-    from .check import print_problems
+    from .check import tell
 
-    problems = check_package(arguments.directory)
-    if arguments.json:
-        print_json([asdict(problem) for problem in problems])
-    else:
-        print_problems(problems, arguments.directory)
-    return 1 if any(problem.serious for problem in problems) else 0
+    return tell(check_package(arguments.directory), arguments)
 
 
 def build(arguments: argparse.Namespace) -> int:
     """Build what is asked for, and print its paths."""
     from ..mechanisms.authoring import build_package
+    from .build import tell
 
-    both = arguments.wheel == arguments.sdist
-    for path in build_package(
-        arguments.directory,
-        arguments.output,
-        wheel=both or arguments.wheel,
-        sdist=both or arguments.sdist,
-    ):
-        print(as_is(path))
-    return 0
+    return tell(build_package, arguments)
 
 
 def import_(arguments: argparse.Namespace) -> int:

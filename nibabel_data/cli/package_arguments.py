@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from .arguments import SPEC, Verb
 
-__all__ = ["VERBS"]
+__all__ = ["VERBS", "add_place", "add_results"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
 DIRECTORY = "a distribution directory, or the package's own"
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says where a new package is made."""
+    parser.add_argument(
+        "--directory", metavar="DIR", help="make it there (the default is PROJECT-PACKAGE)"
+    )
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is built, and where it goes."""
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", help="where the results go (the default is dist)"
+    )
+    parser.add_argument("--wheel", action="store_true", help="the wheel only")
+    parser.add_argument("--sdist", action="store_true", help="the sdist only")
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
@@ -92,9 +108,7 @@ def _bundle(parser: argparse.ArgumentParser) -> None:
 
 def _new(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="PROJECT/PACKAGE", help="such as mylab/atlas")
-    parser.add_argument(
-        "--directory", metavar="DIR", help="make it there (the default is PROJECT-PACKAGE)"
-    )
+    add_place(parser)
     parser.add_argument(
         "--license",
         metavar="SPDX",
@@ -115,11 +129,7 @@ def _bump(parser: argparse.ArgumentParser) -> None:
 
 def _build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", help=DIRECTORY)
-    parser.add_argument(
-        "-o", "--output", metavar="OUT", help="where the results go (the default is dist)"
-    )
-    parser.add_argument("--wheel", action="store_true", help="the wheel only")
-    parser.add_argument("--sdist", action="store_true", help="the sdist only")
+    add_results(parser)
 
 
 def _cite(parser: argparse.ArgumentParser) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, ViewerError
@@ -85,10 +83,10 @@ def _serve(viewer: Viewer, *, open_browser: bool) -> None:
 
 def _add_demo(viewer: Viewer) -> None:
     """Add the brain that nilearn carries, and its tissues as segments."""
-    spec = find_spec("nilearn")  # found, not imported: that would take seconds
-    folder = Path(spec.origin).parent / "datasets" / "data" if spec and spec.origin else None
-    names = [f"mni_icbm152_{part}_tal_nlin_sym_09a_converted.nii.gz" for part in ("t1", "gm", "wm")]
-    if folder is None or not all((folder / name).is_file() for name in names):
+    from .demo import BRAIN, nilearn_images
+
+    paths = nilearn_images(BRAIN, *(BRAIN.replace("_t1_", f"_{part}_") for part in ("gm", "wm")))
+    if paths is None:
         raise ViewerError(
             "the demo shows the MNI brain that nilearn carries.\n"
             "Install it:  pip install 'nibabel-data[demo,view]'"
@@ -96,12 +94,12 @@ def _add_demo(viewer: Viewer) -> None:
     import nibabel
     import numpy as np
 
-    images: list[Any] = [nibabel.load(folder / name) for name in names]
+    images: list[Any] = [nibabel.load(path) for path in paths]
     brain, *tissues = images
     labels = np.zeros(brain.shape, "u1")
     for number, tissue in enumerate(tissues, 1):
         share = np.asanyarray(tissue.dataobj)
         labels[share > share.max() / 2] = number
-    viewer.add(str(folder / names[0]), name="T1")
+    viewer.add(str(paths[0]), name="T1")
     image: Any = type(brain)(labels, brain.affine)
     viewer.add(image, name="tissues", kind="segmentation", labels=_TISSUES, segments=list(_TISSUES))

@@ -13,6 +13,8 @@ nothing else; each name is loaded when it is first used, and NEURON when a secti
 
 from __future__ import annotations
 
+from ..lazy import attach as _attach
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..errors import BuildError as BuildError
@@ -71,17 +73,4 @@ _HOME = {
 
 __all__ = [*_HOME]
 
-
-def __getattr__(name: str) -> object:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f".{home}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+__getattr__, __dir__ = _attach(__name__, _HOME)

@@ -15,6 +15,7 @@ from os.path import join as pjoin
 
 from ..errors import BuildError, DataError, MechanismError
 from ..files import walk_files
+from ..package.cache import listed
 from ..package.staging import clean_stale, is_staged, is_stale, remove_tree, staging_directory
 from . import library, store
 from .building import LIBRARY
@@ -30,7 +31,6 @@ _TAG = "neuron-"
 _ARBOR = "arbor-"
 _HEADERS = "headers-"
 _TEMPORARY = ".nibabel-data-tmp"
-_LOCK = ".lock"
 _BUILT = ("library", "coreneuron", "catalogue", "failure")
 _ABANDONED = 3600  # seconds
 _NO_SOURCE = "no package has this source"
@@ -111,13 +111,13 @@ def cached() -> list[Cached]:
     known = _Known()
     found: list[Cached] = []
     rest: list[Cached] = []
-    for name, path in _listed(top):
+    for name, path in listed(top):
         if name.startswith(_TAG) and _is_directory(path):
             found += _of_neuron(name, path, known)
         elif name.startswith(_ARBOR) and _is_directory(path):
             found += _of_arbor(name, path, known)
         elif name == "receipts" and _is_directory(path):
-            rest += [_receipt(one, place) for one, place in _listed(path)]
+            rest += [_receipt(one, place) for one, place in listed(path)]
         elif _is_left(name):
             rest += _left(name, "", path)
         elif name.startswith("catalogue-"):
@@ -266,14 +266,14 @@ def _of_neuron(tag: str, place: str, known: _Known) -> Iterator[Cached]:
     headers: list[tuple[str, str]] = []
     for_core: list[tuple[str, str]] = []
     refused: list[tuple[str, str]] = []
-    for folder, path in _listed(place):
+    for folder, path in listed(place):
         if _is_left(folder):
             yield from _left(folder, engine, path)
         elif folder == "refused-coreneuron" and _is_directory(path):
-            refused += [each for each in _listed(path) if each[0] != _LOCK]
+            refused += [each for each in listed(path) if each[0] != store.LOCK]
         elif folder.startswith("coreneuron-"):
             for_core.append((folder, path))
-        elif folder == _LOCK:
+        elif folder == store.LOCK:
             continue
         elif folder.startswith(_HEADERS):
             headers.append((folder.removeprefix(_HEADERS), path))
@@ -281,7 +281,7 @@ def _of_neuron(tag: str, place: str, known: _Known) -> Iterator[Cached]:
             yield Cached("other", folder, engine, path, _size(path))
         else:
             name, _, digest = folder.rpartition("-")
-            inner = [each for each in _listed(path) if each[0] != _LOCK]
+            inner = [each for each in listed(path) if each[0] != store.LOCK]
             if not inner and _is_old(path):
                 yield Cached("leftover", name, engine, path, 0, "nothing is in it")
             for one, at in inner:
@@ -342,22 +342,22 @@ def _of_arbor(tag: str, place: str, known: _Known) -> Iterator[Cached]:
     """Yield what was built for one Arbor: catalogues, and sources that were refused."""
     engine = f"Arbor {tag.removeprefix(_ARBOR).rpartition('-')[0]}"
     gone = "" if known.arbor == tag else f"this {engine} is not installed"
-    for folder, path in _listed(place):
+    for folder, path in listed(place):
         if _is_left(folder):
             yield from _left(folder, engine, path)
         elif folder == "refused" and _is_directory(path):
-            for one, at in _listed(path):
-                if one != _LOCK:
+            for one, at in listed(path):
+                if one != store.LOCK:
                     unused = gone
                     if not unused and one not in known.sources_for_arbor():
                         unused = _NO_SOURCE
                     name = one.rpartition("-")[0]
                     yield Cached("failure", name, engine, at, _size(at), unused)
         elif folder == "modcc" and _is_directory(path):  # what it said of each source
-            for one, at in _listed(path):
+            for one, at in listed(path):
                 name = one.rpartition("-")[0]
                 yield Cached("index", name, engine, at, _size(at), gone or known.no_package(name))
-        elif folder != _LOCK:
+        elif folder != store.LOCK:
             name = folder.rpartition("-")[0]
             yield Cached(
                 "catalogue", name, engine, path, _size(path), gone or known.no_package(name)
@@ -407,15 +407,6 @@ def _is_directory(path: str) -> bool:
     return os.path.isdir(path) and not os.path.islink(path)
 
 
-def _listed(place: str) -> list[tuple[str, str]]:
-    try:
-        return [(name, pjoin(place, name)) for name in sorted(os.listdir(place))]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise DataError(f"cannot list {place}: {(error.strerror or str(error)).lower()}") from error
-
-
 def _size(path: str) -> int:
     if not _is_directory(path):
         with suppress(OSError):
@@ -448,38 +439,26 @@ def _remove(entry: Cached) -> bool:
 @contextmanager
 def _lock(folder: str) -> Iterator[bool]:
     """Hold the lock of a builder, if nobody else does; where locks do not work, go on without."""
+    free, lock = store.acquired(folder, 0)
     try:
-        from filelock import FileLock, Timeout
-    except ImportError:
-        yield True
-        return
-    lock = FileLock(pjoin(folder, _LOCK))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    except (OSError, NotImplementedError):
-        yield True
-        return
-    try:
-        yield True
+        yield free
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()
 
 
 def _remove_empty(folder: str) -> None:
     """Remove a directory, and those above it, as long as there is nothing but a lock in them."""
     while folder != store.cache_directory():
-        names = {name for name, _ in _listed(folder)}
+        names = {name for name, _ in listed(folder)}
         with suppress(OSError):
-            if names == {_LOCK}:
+            if names == {store.LOCK}:
                 with _lock(folder) as free:
-                    if free and {name for name, _ in _listed(folder)} == {_LOCK}:
+                    if free and {name for name, _ in listed(folder)} == {store.LOCK}:
                         _take_away(folder)
             elif not names:
                 os.rmdir(folder)
-        if names - {_LOCK} or os.path.lexists(folder):
+        if names - {store.LOCK} or os.path.lexists(folder):
             return
         folder = os.path.dirname(folder)
 

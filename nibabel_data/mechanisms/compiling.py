@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from ..errors import BuildError, MechanismError, warn
+from ..errors import MechanismError, warn
 from . import library, ranks
 from .collected import LIBRARIES
 from .resolution import MechanismName, resolve
@@ -104,7 +104,12 @@ def compile(
         report = _build(mine, library.toolchain(), jobs, base, progress)
         report.failed.update(ambiguous)
     if among.size > 1:
-        report = _together(among.gather((report.libraries, report.made, _told(report.failed))))
+        parts = among.gather((report.libraries, report.made, report.failed))
+        report = CompileReport()
+        for libraries, made, failed in parts:
+            report.libraries.update(libraries)
+            report.made += made
+            report.failed.update(failed)
     if strict and report.failed:
         raise next(iter(report.failed.values()))
     if not quiet:
@@ -215,29 +220,3 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _told(failed: dict[str, MechanismError]) -> dict[str, tuple[str, str, int | None, str]]:
-    return {
-        str(name): (
-            str(error),
-            getattr(error, "path", ""),
-            getattr(error, "line", None),
-            getattr(error, "first_error", ""),
-        )
-        for name, error in failed.items()
-    }
-
-
-def _together(
-    parts: Iterable[tuple[dict[str, str], list[str], dict[str, tuple[str, str, int | None, str]]]],
-) -> CompileReport:
-    report = CompileReport()
-    for libraries, made, failed in parts:
-        report.libraries.update(libraries)
-        report.made += made
-        for name, (message, path, line, first) in failed.items():
-            report.failed[name] = BuildError(
-                message, mechanism=name, path=path, line=line, first_error=first
-            )
-    return report

@@ -12,6 +12,7 @@ import threading
 from functools import cache
 
 from ..errors import MechanismError, warn
+from ..ini import signature
 from . import receipts
 from .accessor import InsertedMechanism
 from .discovery import discover
@@ -271,10 +272,9 @@ def _compare(mechanism: Mechanism) -> None:
 
 def _stamp(path: str) -> object:
     try:
-        status = os.stat(path)
+        return signature(os.stat(path))
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _digest(mechanism: Mechanism) -> str:

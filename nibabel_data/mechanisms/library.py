@@ -22,7 +22,7 @@ from ..errors import BuildError, DataError
 from . import store
 from .building import LIBRARY, translate_and_compile
 from .collected import LIBRARIES
-from .store import UnwritableError, cache_directory, is_circumstance, unwritable
+from .store import UnwritableError, cache_directory, is_circumstance
 from .toolchain import Compiler, Neuron, find_compiler, find_neuron
 
 __all__ = [
@@ -140,25 +140,9 @@ def failure(source: Prepared, tools: Toolchain) -> BuildError | None:
         inner = pjoin(_place(source, tools), tools.digest())
     except BuildError:
         return None
-    told = (_failure_in(pjoin(base, inner), source) for base in store.bases())
+    files = [pjoin(base, inner, FAILURE) for base in store.bases()]
+    told = (store.told_failure(file, source.name, source.path) for file in files)
     return next((error for error in told if error is not None), None)
-
-
-def _failure_in(folder: str, source: Prepared) -> BuildError | None:
-    import json
-
-    try:
-        with open(pjoin(folder, FAILURE), encoding="utf-8") as file:
-            told = json.load(file)
-        return BuildError(
-            str(told["message"]),
-            mechanism=source.name,
-            path=source.path,
-            line=told["line"],
-            first_error=str(told["first_error"]),
-        )
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
 
 
 def obtain(
@@ -271,41 +255,29 @@ def _obtain_in(
 
 
 def _build(folder: str, source: Prepared, tools: Toolchain, package: str, precompiled: bool) -> str:
-    from ..package.staging import put_in_place, staging_directory
-
-    try:
-        with staging_directory(folder) as staged:
-            try:
-                record = translate_and_compile(staged, source, tools, precompiled)
-            except BuildError as error:
-                told = _with_place(error, source, package)
-                if told.first_error and not is_circumstance(told.first_error):
-                    _remember(folder, staged, told)
-                raise told from None
-            store.seal(staged, LIBRARY, record)
-            put_in_place(staged, folder)
-    except DataError as error:
-        if isinstance(error.__cause__, OSError):
-            raise unwritable(error.__cause__) from error
-        raise
-    except OSError as error:
-        raise unwritable(error) from error
+    with store.placed(folder) as staged:
+        try:
+            record = translate_and_compile(staged, source, tools, precompiled)
+        except BuildError as error:
+            told = _with_place(error, source, package)
+            if told.first_error and not is_circumstance(told.first_error):
+                _remember(folder, staged, told)
+            raise told from None
+        store.seal(staged, LIBRARY, record)
     return pjoin(folder, LIBRARY)
 
 
 def _remember(folder: str, staged: str, error: BuildError) -> None:
     """Keep the failure until the source changes; what cannot be kept is found again."""
-    import json
     from contextlib import suppress
 
     from ..package.staging import put_in_place
 
-    told = {"message": str(error), "line": error.line, "first_error": error.first_error}
     with suppress(OSError):
         for name in os.listdir(staged):
             os.unlink(pjoin(staged, name))
         with open(pjoin(staged, FAILURE), "x", encoding="utf-8") as file:
-            json.dump(told, file, indent=1)
+            file.write(store.failure_text(error))
         put_in_place(staged, folder)
 
 

@@ -265,7 +265,9 @@ def global_preferences() -> dict[str, Preference]:
         status = os.stat(path)
     except OSError:
         return {}
-    seen = (path, status.st_mtime_ns, status.st_size, status.st_ino)
+    from .. import ini
+
+    seen = (path, ini.signature(status))
     if _kept[0] != seen:
         _kept = (seen, _read(path))
     return _kept[1]

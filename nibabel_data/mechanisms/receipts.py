@@ -13,6 +13,8 @@ import time
 from os.path import join as pjoin
 from zlib import crc32
 
+from ..ini import signature
+
 __all__ = ["Receipt", "keep", "recall"]
 
 TYPE_CHECKING = False
@@ -142,8 +144,7 @@ def _variables() -> str:
 
 
 def _stamp(path: str) -> str:
-    status = os.stat(path)
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+    return " ".join(map(str, signature(os.stat(path))))
 
 
 def _ions(text: str) -> tuple[tuple[str, float | None], ...]:

@@ -9,35 +9,43 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import contextmanager, suppress
 from os.path import join as pjoin
 
 from ..errors import BuildError, DataError, warn
 
 __all__ = [
+    "LOCK",
     "RECORD",
     "Lock",
     "UnwritableError",
+    "acquired",
     "bases",
     "cache_directory",
+    "failure_text",
     "is_circumstance",
     "is_lack",
     "is_shortage",
     "obtain",
+    "placed",
     "record",
     "refusal",
     "remember_refusal",
     "seal",
     "temporary_cache",
+    "told_failure",
     "unwritable",
     "whole",
 ]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 RECORD = "build.json"
+REFUSED = "refused.json"
+LOCK = ".lock"
 
 _WAIT = 600  # seconds for another process that builds the same
 _SHORTAGES = ("No space left", "Killed", "out of memory", "Permission denied", "terminated")
@@ -138,23 +146,43 @@ def obtain(place: str, file: str, make: Callable[[str], dict[str, Any]]) -> str:
 
 
 def _obtain_in(folder: str, file: str, make: Callable[[str], dict[str, Any]]) -> str:
-    from ..package.staging import put_in_place, staging_directory
-
     with Lock(folder):
         path = whole(folder, file)  # made by another process while this one waited
         if path is not None:
             return path
-        try:
-            with staging_directory(folder) as staged:
-                seal(staged, file, make(staged))
-                put_in_place(staged, folder)
-        except DataError as error:
-            if isinstance(error.__cause__, OSError):
-                raise unwritable(error.__cause__) from error
-            raise
-        except OSError as error:
-            raise unwritable(error) from error
+        with placed(folder) as staged:
+            seal(staged, file, make(staged))
     return pjoin(folder, file)
+
+
+@contextmanager
+def placed(folder: str) -> Iterator[str]:
+    """Give an empty directory that becomes `folder`, at once, unless something goes wrong.
+
+    Parameters
+    ----------
+    folder : str
+        The directory that is to be made.
+
+    Raises
+    ------
+    UnwritableError
+        If another directory may do.
+    BuildError
+        If the disk is full.
+    """
+    from ..package.staging import put_in_place, staging_directory
+
+    try:
+        with staging_directory(folder) as staged:
+            yield staged
+            put_in_place(staged, folder)
+    except DataError as error:
+        if isinstance(error.__cause__, OSError):
+            raise unwritable(error.__cause__) from error
+        raise
+    except OSError as error:
+        raise unwritable(error) from error
 
 
 def whole(folder: str, file: str) -> str | None:
@@ -226,7 +254,7 @@ class Lock:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._held: object = None
+        self._held: Any = None
 
     def __enter__(self) -> None:
         parent = os.path.dirname(self._folder)
@@ -236,20 +264,42 @@ class Lock:
             raise unwritable(error) from error
         if os.path.isdir(parent) and not os.access(parent, os.W_OK):  # or it was just pruned
             raise UnwritableError(f"{parent}: permission denied")
-        try:
-            from filelock import FileLock, Timeout
-        except ImportError:
-            return
-        lock = FileLock(pjoin(parent, ".lock"))
-        try:
-            lock.acquire(timeout=_WAIT)
-        except (Timeout, OSError, NotImplementedError):
-            return  # a file system without locks: the work may be done twice, and nothing else
-        self._held = lock
+        _, self._held = acquired(parent, _WAIT)
 
     def __exit__(self, *_: object) -> None:
         if self._held is not None:
-            self._held.release()  # type: ignore[attr-defined]
+            self._held.release()
+
+
+def acquired(folder: str, wait: float) -> tuple[bool, Any]:
+    """Take the lock of a directory of builds.
+
+    Parameters
+    ----------
+    folder : str
+        The directory.
+    wait : float
+        How long to wait for whoever has it, in seconds.
+
+    Returns
+    -------
+    free : bool
+        Whether nobody else has it; so it seems where locks cannot be had.
+    lock : filelock.FileLock or None
+        What is to be released; None if there is nothing.
+    """
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError:
+        return True, None
+    lock = FileLock(pjoin(folder, LOCK))
+    try:
+        lock.acquire(timeout=wait)
+    except Timeout:
+        return False, None
+    except (OSError, NotImplementedError):
+        return True, None  # a file system without locks: the work may be done twice, no more
+    return True, lock
 
 
 def unwritable(error: OSError) -> UnwritableError | BuildError:
@@ -291,11 +341,24 @@ def refusal(place: str, mechanism: str, path: str) -> BuildError | None:
     mechanism, path : str
         Its name, and the author's file.
     """
+    return told_failure(pjoin(cache_directory(), place, REFUSED), mechanism, path)
+
+
+def told_failure(file: str, mechanism: str, path: str) -> BuildError | None:
+    """Return the error of which a file tells, as `failure_text` writes it; None if of none.
+
+    Parameters
+    ----------
+    file : str
+        The file.
+    mechanism, path : str
+        As in `refusal`.
+    """
     import json
 
     try:
-        with open(pjoin(cache_directory(), place, "refused.json"), encoding="utf-8") as file:
-            told = json.load(file)
+        with open(file, encoding="utf-8") as opened:
+            told = json.load(opened)
         return BuildError(
             str(told["message"]),
             mechanism=mechanism,
@@ -305,6 +368,14 @@ def refusal(place: str, mechanism: str, path: str) -> BuildError | None:
         )
     except (OSError, ValueError, LookupError, TypeError):
         return None
+
+
+def failure_text(error: BuildError) -> str:
+    """Return what is kept of an error."""
+    import json
+
+    told = {"message": str(error), "line": error.line, "first_error": error.first_error}
+    return json.dumps(told, indent=1)
 
 
 def remember_refusal(place: str, error: BuildError) -> None:
@@ -317,15 +388,11 @@ def remember_refusal(place: str, error: BuildError) -> None:
     error : BuildError
         What refused it, and why.
     """
-    import json
-    from contextlib import suppress
-
     from ..atomic import replace_file
 
     if is_circumstance(error.first_error):
         return
-    told = {"message": str(error), "line": error.line, "first_error": error.first_error}
     with suppress(OSError):
         folder = pjoin(cache_directory(), place)
         os.makedirs(folder, exist_ok=True)
-        replace_file(pjoin(folder, "refused.json"), json.dumps(told, indent=1).encode())
+        replace_file(pjoin(folder, REFUSED), failure_text(error).encode())

@@ -22,7 +22,7 @@ from .overlay import overlay_dir
 from .registry import read_registry
 from .unchanged import recorded_base
 
-__all__ = ["CacheEntry", "cache_entries", "prune"]
+__all__ = ["CacheEntry", "cache_entries", "listed", "prune"]
 
 _BUSY = 3600
 """Seconds; what changed less than this ago may be in use by another process."""
@@ -138,7 +138,17 @@ def _locks() -> Iterator[CacheEntry]:
 
 
 def _listed(folder: str) -> list[tuple[str, str]]:
-    place = pjoin(cache_dir(), folder)
+    return listed(pjoin(cache_dir(), folder))
+
+
+def listed(place: str) -> list[tuple[str, str]]:
+    """Return the names in a directory, sorted, and their paths; none if it is not there.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
     try:
         return [(name, pjoin(place, name)) for name in sorted(os.listdir(place))]
     except (FileNotFoundError, NotADirectoryError):

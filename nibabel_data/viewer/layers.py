@@ -21,9 +21,10 @@ from .spaces import Space, upright
 from .volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from .arrays import ArraySource
+    from .mesh import MeshMaker
     from .state import Json
 
 __all__ = ["Layer", "make_layer"]
@@ -212,13 +213,13 @@ def _by_name(
     return dict(zip(names, values, strict=True))
 
 
-def _meshes(volume: Volume) -> Callable[[int, Callable[[], bool]], bytes | None] | None:
+def _meshes(volume: Volume) -> MeshMaker | None:
     """Return what makes the meshes of a volume's objects; None if it has no objects."""
     if volume.kind != "segmentation" or len(volume.shape) != 3:
         return None
     from .mesh import MeshMaker
 
-    return MeshMaker(volume).mesh
+    return MeshMaker(volume)
 
 
 def _of_volume(volume: Volume, name: str, transform: Mapping[str, object] | None) -> Layer:

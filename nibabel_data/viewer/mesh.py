@@ -22,7 +22,7 @@ import numpy as np
 
 from ..errors import ViewerError
 from .marching import BITS, join, surface, unpack
-from .pools import Pool
+from .pools import MeshPool
 from .segments import BLOCK, Segments, check, keyed
 from .simplify import simplify, simplify_part
 
@@ -240,45 +240,6 @@ class _Part(NamedTuple):
     triangles: Array
     positions: Array  # of the vertices that other parts have too; -1 for others
     whole: bool
-
-
-@final
-class MeshPool:
-    """A few threads that make meshes, for an asynchronous server.
-
-    Parameters
-    ----------
-    size : int, optional
-        How many meshes are made at once.
-    """
-
-    __slots__ = ("_pool",)
-
-    def __init__(self, size: int = 2) -> None:
-        self._pool = Pool(size)
-
-    async def mesh(self, maker: MeshMaker, label: int, limit: float = 600.0) -> bytes | None:
-        """Return what `MeshMaker.mesh` does; stop making it if nobody waits any more.
-
-        Raises
-        ------
-        ViewerError
-            If the volume cannot be read.
-        BusyError
-            If too much waits, or the pool is closed.
-        TimeoutError
-            If it takes longer than the limit, in seconds.
-        """
-        gone = threading.Event()
-        try:
-            made: bytes | None = await self._pool.run(lambda: maker.mesh(label, gone.is_set), limit)
-            return made
-        finally:
-            gone.set()
-
-    def close(self) -> None:
-        """Begin no more meshes."""
-        self._pool.close()
 
 
 def encode(vertices: Array, triangles: Array) -> bytes:

@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING, Any, final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
-__all__ = ["BusyError", "Pool"]
+    class Maker(Protocol):
+        """What makes the meshes of a volume."""
+
+        def mesh(self, label: int, cancelled: Callable[[], bool] | None = None) -> bytes | None:
+            """Return the mesh of an object, or None if there is none."""
+
+
+__all__ = ["BusyError", "MeshPool", "Pool"]
 
 _IDLE = 5.0  # seconds after which a thread without work ends
 _log = logging.getLogger(__name__)
@@ -172,6 +180,49 @@ def _finish(done: asyncio.Future[Any], result: Any, error: BaseException | None)
         done.set_exception(error)
     else:
         done.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
+
+
+@final
+class MeshPool:
+    """A few threads that make meshes, and stop making one that nobody waits for.
+
+    Parameters
+    ----------
+    size : int, optional
+        How many meshes are made at once.
+    """
+
+    __slots__ = ("_pool",)
+
+    def __init__(self, size: int = 2) -> None:
+        self._pool = Pool(size)
+
+    async def mesh(self, maker: Maker, label: int, limit: float = 600.0) -> bytes | None:
+        """Return what the maker's ``mesh`` does; stop making it if nobody waits any more.
+
+        Raises
+        ------
+        ViewerError
+            If the volume cannot be read.
+        BusyError
+            If too much waits, or the pool is closed.
+        TimeoutError
+            If it takes longer than the limit, in seconds.
+        """
+        gone = threading.Event()
+        try:
+            made: bytes | None = await self._pool.run(lambda: maker.mesh(label, gone.is_set), limit)
+            return made
+        finally:
+            gone.set()
+
+    def close(self) -> None:
+        """Begin no more meshes."""
+        self._pool.close()
+
+    def after_fork(self) -> None:
+        """Start anew in a new process, which has none of the threads."""
+        self._pool.after_fork()
 
 
 def _give_up(done: asyncio.Future[Any]) -> None:

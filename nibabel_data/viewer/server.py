@@ -16,7 +16,6 @@ import asyncio
 import logging
 import math
 import re
-import threading
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -30,11 +29,12 @@ from starlette.routing import Route
 
 from ..errors import ViewerError
 from . import client
-from .pools import BusyError, Pool
+from .pools import BusyError
 from .state import ConflictError, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from typing import Any, TypeVar
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .state import Json
 
     Handler = Callable[[Request], Awaitable[Response]]
+    _T = TypeVar("_T")
 
 
 __all__ = ["HERE", "make_app"]
@@ -209,7 +210,7 @@ async def _chunk(request: Request) -> Response:
             voxels = read(scale, start, end)
         else:
             work = partial(read, scale, start, end)
-            voxels = await _worked(request, source.pool, work, CHUNK_SECONDS)
+            voxels = await _worked(request, source.pool.run(work, CHUNK_SECONDS))
     except (HTTPException, ClientDisconnect):
         raise
     except Exception as error:
@@ -221,29 +222,23 @@ async def _chunk(request: Request) -> Response:
 
 
 async def _mesh(request: Request) -> Response:
-    part = request.path_params
-    source = _registry(request).source(part["key"])
-    make, gone = source.mesh, threading.Event()
-
-    def made(number: int) -> bytes:
-        return (make and make(number, gone.is_set)) or _NO_MESH
-
-    try:
-        return await _object(request, source, made, source.mesh_pool, _NO_MESH)
-    finally:
-        gone.set()
+    source = _registry(request).source(request.path_params["key"])
+    maker, pool = source.mesh, source.mesh_pool
+    make = None if maker is None else lambda number: pool.mesh(maker, number, MESH_SECONDS)
+    return await _object(request, source, make, _NO_MESH)
 
 
 async def _skeleton(request: Request) -> Response:
     source = _registry(request).source(request.path_params["key"])
-    return await _object(request, source, source.skeleton, source.pool, bytes(8))
+    read, pool = source.skeleton, source.pool
+    make = None if read is None else lambda number: pool.run(partial(read, number), MESH_SECONDS)
+    return await _object(request, source, make, bytes(8))
 
 
 async def _object(
     request: Request,
     source: Source,
-    make: Callable[[int], bytes] | None,
-    pool: Pool,
+    make: Callable[[int], Coroutine[Any, Any, bytes | None]] | None,
     nothing: bytes,
 ) -> Response:
     source.asked += 1
@@ -253,7 +248,8 @@ async def _object(
     made = nothing
     if make is not None:
         try:
-            made = await _worked(request, pool, lambda: make(int(number)), MESH_SECONDS)
+            answer = await _worked(request, make(int(number)))
+            made = answer or nothing
         except (HTTPException, ClientDisconnect):
             raise
         except Exception as error:
@@ -275,9 +271,9 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
 
 
-async def _worked(request: Request, pool: Pool, work: Callable[[], bytes], limit: float) -> bytes:
+async def _worked(request: Request, work: Coroutine[Any, Any, _T]) -> _T:
     """Return what a pool makes of some work, which is dropped if the page goes before it begins."""
-    task = asyncio.ensure_future(pool.run(work, limit))
+    task = asyncio.ensure_future(work)
     try:
         done, _ = await asyncio.wait((task,), timeout=0.02)
         if not done:
@@ -288,8 +284,7 @@ async def _worked(request: Request, pool: Pool, work: Callable[[], bytes], limit
                 gone.cancel()
             if not task.done():
                 raise ClientDisconnect
-        made: bytes = task.result()
-        return made
+        return task.result()
     except (BusyError, TimeoutError):
         raise HTTPException(503, headers={"retry-after": "2"}) from None
     finally:

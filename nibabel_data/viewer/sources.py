@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 
 from starlette.exceptions import HTTPException
 
-from .pools import Pool
+from .pools import MeshPool, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from .pools import Maker
     from .state import Json, SharedState
 
     class Page(Protocol):
@@ -55,9 +56,8 @@ class Source:
         Bytes of a voxel.
     quick : bool, optional
         Whether a chunk of the full resolution is read as quickly as memory is.
-    mesh : callable, optional
-        Takes the number of an object and what says whether nobody waits any more; returns the bytes
-        of its mesh, or None if there is none.
+    mesh : MeshMaker, optional
+        What makes the meshes of its objects.
     skeleton : callable, optional
         Returns the bytes of the skeleton of an object.
     files : mapping of str to bytes, optional
@@ -69,7 +69,8 @@ class Source:
     ----------
     key : str
         160 random bits.
-    pool, mesh_pool : Pool
+    pool : Pool
+    mesh_pool : MeshPool
         The threads of its reads, and of its meshes.
     asked : int
         How often pages asked for a part of it.
@@ -88,7 +89,7 @@ class Source:
         chunk: Callable[..., bytes] | None = None,
         itemsize: int = 1,
         quick: bool = False,
-        mesh: Callable[[int, Callable[[], bool]], bytes | None] | None = None,
+        mesh: Maker | None = None,
         skeleton: Callable[[int], bytes] | None = None,
         files: Mapping[str, bytes] | None = None,
         failed: Callable[[], None] | None = None,
@@ -104,7 +105,7 @@ class Source:
         self.files = dict(files or {})
         self.failed = failed
         self.pool = Pool()
-        self.mesh_pool = Pool(1)
+        self.mesh_pool = MeshPool(1)
         self.asked = 0
         self._told: set[str] = set()
 

@@ -78,9 +78,9 @@ class Mesh:
         bytes
             How many vertices, their coordinates, and the triangles; little endian.
         """
-        vertices = np.multiply(self.vertices, scale, dtype=np.float64).astype("<f4")
-        count = np.array(len(vertices), "<u4")
-        return count.tobytes() + vertices.tobytes() + self.triangles.astype("<u4").tobytes()
+        from .mesh import encode
+
+        return encode(np.multiply(self.vertices, scale, dtype=np.float64), self.triangles)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

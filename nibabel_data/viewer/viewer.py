@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from ..errors import ViewerError
 from . import screenshot, serving
-from .pools import BusyError, Pool
+from .pools import BusyError, MeshPool, Pool
 from .state import SharedState
 
 if TYPE_CHECKING:
@@ -522,7 +522,7 @@ class Viewer:
         self.config.after_fork()
         self.streams = 0
         self._desk = screenshot.Desk()
-        pools = [self._pool]
+        pools: list[Pool | MeshPool] = [self._pool]
         for layer in self._layers.values():
             for source in layer.sources:
                 pools += [source.pool, source.mesh_pool]
