@@ -2,7 +2,7 @@
 
 The client chooses the scales by itself, each by powers of two, and asks for chunks at factors and
 at voxels of that scale.  Levels that the array has, or that were made, answer if they can; else the
-chunk is made from the full resolution when it is asked for.
+chunk is made from the full resolution when it is asked for: of images the mean, of labels the mode.
 """
 
 from __future__ import annotations
@@ -16,19 +16,27 @@ import numpy as np
 from ..errors import ViewerError
 from . import downsample
 from .arrays import wrap
-from .dtypes import client_dtype, convert, to_bytes
+from .dtypes import Shown, client_dtype, convert, to_bytes
+from .exact import is_exact, whole_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, Protocol
 
     from .arrays import ArraySource
-    from .dtypes import Shown
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
     class CoordinateSpace(Protocol):
         """What `nibabel_data.viewer.spaces.Space` is here."""
+
+        @property
+        def names(self) -> tuple[str, ...]:
+            """Of its axes."""
+
+        @property
+        def scales(self) -> tuple[float, ...]:
+            """Of a step along each."""
 
         def to_json(self) -> Mapping[str, object]:
             """Return it as the client has it."""
@@ -40,7 +48,7 @@ _MAX_VOXELS = 1 << 21  # of one chunk: the client asks for 2**18
 _MAX_READ = 1 << 26  # voxels of the full resolution for one chunk
 _MAX_DOWNSAMPLING = 64
 _MAX_DOWNSAMPLED_SIZE = 128
-_LOOKED_AT = 1 << 28  # bytes of int64 in memory that are looked at for the least and the greatest
+_LOOKED_AT = 1 << 28  # bytes in memory that are looked at for what they can be shown as
 
 
 @final
@@ -88,6 +96,7 @@ class Volume:
         "_lock",
         "_max_downsampling",
         "_offset",
+        "_whole",
         "generation",
         "kind",
         "layout",
@@ -110,6 +119,8 @@ class Volume:
         if layout not in ("3d", "2d", "none"):
             raise ViewerError(f"A volume is made coarser in 3d, 2d or none, not {layout!r}.")
         self.source = wrap(source)
+        if kind == "segmentation" and self.source.dtype.kind == "f":
+            self.source = whole_labels(self.source)
         self.space = space or _own_space(self.source)
         self.kind = kind
         self.layout = layout
@@ -121,6 +132,7 @@ class Volume:
         self._levels: dict[tuple[int, ...], ArraySource] = {}
         self._lock = threading.Lock()
         self._max_downsampling = _MAX_DOWNSAMPLING
+        self._whole = self._plain()
         for factors, level in self.source.levels:
             self.add_level(factors, level)
 
@@ -158,6 +170,30 @@ class Volume:
             "maxDownsamplingScales": 1 if self.layout == "none" else None,
         }
 
+    def middle(self, transform: Mapping[str, Any] | None = None) -> list[float]:
+        """Return where the centre of the voxel in the middle is shown.
+
+        A page that is not told looks at the middle of what it knows when the first source has been
+        loaded; of a source of names or meshes, it knows nothing.
+
+        Parameters
+        ----------
+        transform : mapping, optional
+            As of `nibabel_data.viewer.spaces.layer_transform`; by default none.
+
+        Returns
+        -------
+        list of float
+            Along the axes that are shown; not those of channels or of the layer alone.
+        """
+        at = np.array(self._offset) + np.array(self.shape) // 2 + 0.5
+        if transform is not None:
+            rows = np.array(transform["matrix"])
+            steps = [scale for scale, _ in transform["outputDimensions"].values()]
+            at = (rows[:, :-1] * self.space.scales) @ at / steps + rows[:, -1]
+        names = self.space.names
+        return [float(x) for x, name in zip(at, names, strict=True) if name[-1] not in "'^"]
+
     def chunk(self, factors: Sequence[int], begin: Sequence[int], end: Sequence[int]) -> bytes:
         """Return the voxels of a box at a scale.
 
@@ -178,6 +214,14 @@ class Volume:
         ViewerError
             If the box is not in the volume, or is too large, or the array cannot be read.
         """
+        whole = self._whole
+        if whole is not None and tuple(factors) == (1,) * whole.ndim == (1,) * len(begin):
+            inside = len(end) == whole.ndim and all(
+                0 <= a <= b <= n for a, b, n in zip(begin, end, whole.shape, strict=True)
+            )
+            block = whole[tuple(map(slice, begin, end))]
+            if inside and block.size <= _MAX_VOXELS:
+                return to_bytes(block)
         step, low, high = self._checked(factors, begin, end)
         return to_bytes(self._voxels(step, low, high))
 
@@ -196,6 +240,37 @@ class Volume:
         ViewerError
             If the copy has not the shape that the factors say.
         """
+        with self._lock:
+            self._add_level(factors, level)
+
+    def add_levels(
+        self, levels: Sequence[tuple[Sequence[int], ArraySource | object]], generation: int
+    ) -> None:
+        """Do so with several copies, unless the contents have changed since they were made.
+
+        Parameters
+        ----------
+        levels : sequence of (sequence of int, ArraySource or numpy.ndarray)
+            As `add_level` takes them.
+        generation : int
+            Of the contents that they were made of.
+
+        Raises
+        ------
+        ViewerError
+            As `add_level` does.
+        """
+        with self._lock:
+            if generation == self.generation:
+                for factors, level in levels:
+                    self._add_level(factors, level)
+
+    @property
+    def levels(self) -> tuple[tuple[int, ...], ...]:
+        """The factors of the coarser copies that there are."""
+        return tuple(self._levels)
+
+    def _add_level(self, factors: Sequence[int], level: ArraySource | object) -> None:
         step = tuple(int(factor) for factor in factors)
         source = wrap(level, order="F")
         sizes = zip(self.source.shape, step, source.shape, strict=False)
@@ -206,12 +281,11 @@ class Volume:
             raise ViewerError(
                 f"A level of {source.shape} voxels is not {self.source.shape} made {step} coarser."
             )
-        with self._lock:
-            self._levels = {**self._levels, step: source}
-            # The client asks for scales up to here; each is then made from the coarsest level.
-            self._max_downsampling = max(
-                self._max_downsampling, min(_MAX_DOWNSAMPLING * math.prod(step), 1 << 30)
-            )
+        self._levels = {**self._levels, step: source}
+        # The client asks for scales up to here; each is then made from the coarsest level.
+        self._max_downsampling = max(
+            self._max_downsampling, min(_MAX_DOWNSAMPLING * math.prod(step), 1 << 30)
+        )
 
     def refresh(self) -> int:
         """Say that the contents have changed: levels that were made are dropped.
@@ -230,13 +304,32 @@ class Volume:
             self.generation += 1
             return self.generation
 
+    def after_fork(self) -> None:
+        """Start anew in a new process: a thread that held the lock is not there."""
+        self._lock = threading.Lock()
+
+    def _plain(self) -> Array | None:
+        """Return a view of all voxels, if they are in memory as they are shown; else None."""
+        source, original = self.source, self.source.original
+        if type(original) is not np.ndarray or original.dtype != self.shown.dtype:
+            return None
+        if 0 in source.shape or not source.in_memory:
+            return None
+        whole = source.read((0,) * len(source.shape), source.shape)
+        return whole if np.may_share_memory(whole, original) else None
+
     def _look(self) -> Shown:
+        """Return how the voxels are shown; of those in memory, whether that is exact."""
         source = self.source
         bounds = None
-        if source.dtype == np.int64 and source.in_memory and 0 < source.nbytes <= _LOOKED_AT:
+        seen = source.in_memory and 0 < source.nbytes <= _LOOKED_AT
+        if seen and source.dtype == np.int64:
             whole = source.read((0,) * len(source.shape), source.shape)
             bounds = int(whole.min()), int(whole.max())
-        return client_dtype(source.dtype, labels=self.kind == "segmentation", bounds=bounds)
+        shown = client_dtype(source.dtype, labels=self.kind == "segmentation", bounds=bounds)
+        if seen and shown.remark and shown.dtype.kind == "f" and is_exact(source, shown):
+            return Shown(shown.dtype, True, "")
+        return shown
 
     def _checked(
         self, factors: Sequence[int], begin: Sequence[int], end: Sequence[int]
@@ -270,8 +363,8 @@ class Volume:
         last = tuple(max(a + 1, b) for a, b in zip(first, last, strict=True))
         block = convert(level.read(first, last), self.shown)
         if any(factor > 1 for factor in rest):
-            make = downsample.mode if self.kind == "segmentation" else downsample.average
-            block = make(block, rest)
+            method = "mode" if self.kind == "segmentation" else "average"
+            (block,) = downsample.pyramid(block, [rest], method, threads=2)
         if block.shape != shape:
             width = [(0, max(0, want - got)) for want, got in zip(shape, block.shape, strict=True)]
             block = np.pad(block, width, mode="edge")

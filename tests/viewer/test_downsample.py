@@ -2,19 +2,25 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from nibabel_data.errors import ViewerError
-from nibabel_data.viewer import downsample
+from nibabel_data.viewer import _reduce, downsample
 from nibabel_data.viewer.downsample import average, mode, pyramid
 
+FIXTURE = [HealthCheck.function_scoped_fixture]  # the same for all examples
 INTEGERS = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", ">u2", ">i4", ">u8"]
 
 
@@ -55,8 +61,93 @@ def blocks(draw, dtypes=INTEGERS, few_labels=False):
     return block, factors
 
 
+@pytest.fixture(params=["compiled", "numpy"], autouse=True)
+def _kernel(request, monkeypatch):
+    """Have each test pass with what was compiled, and without it."""
+    if request.param == "numpy":
+        monkeypatch.setattr(downsample, "_compiled", _reduce.reduce)
+    elif downsample._compiled is _reduce.reduce:
+        pytest.skip("there is no compiled part: it was built without a C compiler")
+
+
+def same_bits(one, other):
+    """Return whether arrays are the same, zeros with their signs; any NaN is like another."""
+    if one.dtype.kind != "f":
+        return one.tobytes() == other.tobytes()
+    nan = np.isnan(one)
+    return bool((nan == np.isnan(other)).all()) and one[~nan].tobytes() == other[~nan].tobytes()
+
+
+@pytest.mark.parametrize("_kernel", ["compiled"], indirect=True)
+@given(
+    blocks([*INTEGERS, "f4", "f8", ">f4"], few_labels=True),
+    blocks([*INTEGERS, "f4", "f8"]),
+    st.sampled_from(["average", "mode"]),
+    st.booleans(),
+)
+@settings(deadline=None, suppress_health_check=FIXTURE, max_examples=400)
+def test_what_is_compiled_gives_the_bits_of_numpy(few, many, method, several):
+    for block, factors in (few, many):
+        steps = [factors]
+        if several:
+            steps = [factors, tuple(2 * f for f in factors), tuple(2 * f for f in factors[:-1])]
+            steps[2] += (4 * factors[-1],)
+        compiled = pyramid(block, steps, method)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(downsample, "_compiled", _reduce.reduce)
+            plain = pyramid(block, steps, method)
+        assert all(same_bits(a, b) for a, b in zip(compiled, plain, strict=True))
+
+
+@pytest.mark.parametrize("_kernel", ["compiled"], indirect=True)
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u4", "u8", "i8"])
+@pytest.mark.parametrize("labels", [2, 5, 300])
+@pytest.mark.parametrize(
+    "factors", [(2, 2, 2), (1, 2, 2), (2, 2, 1), (1, 2, 1), (1, 1, 2), (4, 4, 4), (2, 1, 3)]
+)
+def test_modes_of_long_rows_are_those_of_numpy(dtype, labels, factors):
+    rng = np.random.default_rng(labels)
+    block = rng.integers(0, labels, (9, 13, 301)).astype(dtype)
+    if dtype.startswith("i"):
+        block -= np.array(labels // 2, dtype)
+    block[4:] = np.repeat(block[4:, :, ::7], 7, axis=2)[..., :301]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(downsample, "_compiled", _reduce.reduce)
+        plain = mode(block, factors)
+    np.testing.assert_array_equal(mode(block, factors), plain)
+
+
+@pytest.mark.parametrize("_kernel", ["compiled"], indirect=True)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("x", np.zeros(4, "u1"), ((2,),), (np.zeros(2, "u1"),)),
+        ("u", np.zeros(4, "u1"), ((2,),), ()),
+        ("u", np.zeros(4, "u1"), ((3,),), (np.zeros(3, "u1"),)),
+        ("u", np.zeros(4, "u1"), ((2,),), (np.zeros(2, "u2"),)),
+        ("u", np.zeros(4, "u1"), ((2, 2),), (np.zeros(2, "u1"),)),
+        ("u", np.zeros(4, "u1"), ((0,),), (np.zeros(2, "u1"),)),
+        ("u", np.zeros(4, "u1"), ((-2,),), (np.zeros(2, "u1"),)),
+        ("u", np.zeros(4, "u1"), ((2**40,),), (np.zeros(1, "u1"),)),
+        ("u", np.zeros(4, "u1"), ((2,), (3,)), (np.zeros(2, "u1"), np.zeros(2, "u1"))),
+        ("u", np.zeros(4, "u1"), ([2],), (np.zeros(2, "u1"),)),
+        ("u", np.zeros(4, "u1"), ((2,),), (b"12",)),
+        ("u", np.zeros(8, "u1")[::2], ((2,),), (np.zeros(2, "u1"),)),
+        ("f", np.zeros(4, "u2"), ((2,),), (np.zeros(2, "u2"),)),
+        ("m", np.zeros(4, "V260"), ((2,),), (np.zeros(2, "V260"),)),
+        ("u", np.zeros((1,) * 6, "u1"), ((1,) * 6,), (np.zeros((1,) * 6, "u1"),)),
+        ("u", np.zeros(0, "u1"), ((2,),), (np.zeros(0, "u1"),)),
+        ("u", None, ((2,),), (np.zeros(2, "u1"),)),
+    ],
+)
+def test_what_is_compiled_refuses_what_does_not_fit(arguments):
+    compiled = pytest.importorskip("nibabel_data.viewer._downsample")
+    with pytest.raises((ValueError, TypeError, BufferError, OverflowError)):
+        compiled.reduce(*arguments)
+
+
 @given(blocks())
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, suppress_health_check=FIXTURE, max_examples=300)
 def test_a_mean_is_the_exact_one_to_the_nearest_halves_to_even(drawn):
     block, factors = drawn
     means = average(block, factors)
@@ -67,7 +158,7 @@ def test_a_mean_is_the_exact_one_to_the_nearest_halves_to_even(drawn):
 
 
 @given(blocks(few_labels=True))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, suppress_health_check=FIXTURE, max_examples=300)
 def test_a_mode_is_the_most_frequent_then_the_smallest_above_0(drawn):
     block, factors = drawn
     modes = mode(block, factors)
@@ -77,7 +168,7 @@ def test_a_mode_is_the_most_frequent_then_the_smallest_above_0(drawn):
 
 
 @given(blocks(["f2", "f4", "f8", ">f4"]))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, suppress_health_check=FIXTURE, max_examples=300)
 def test_a_mean_of_floats_leaves_nan_out(drawn):
     block, factors = drawn
     if block.dtype.itemsize == 8:  # no client takes it; sums may overflow
@@ -144,7 +235,7 @@ def test_a_sheet_one_voxel_thick_stays():
 
 
 @given(blocks(few_labels=True), st.sampled_from(["average", "mode"]))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, suppress_health_check=FIXTURE, max_examples=150)
 def test_a_pyramid_has_at_each_scale_what_one_step_gives(drawn, method):
     block, _ = drawn
     steps = [(2,) * block.ndim, (4,) * block.ndim, (8, *(4,) * (block.ndim - 1))]
@@ -161,12 +252,12 @@ def test_a_pyramid_has_at_each_scale_what_one_step_gives(drawn, method):
 
 @pytest.mark.parametrize("method", ["average", "mode"])
 @pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "u8"])
-def test_neither_slabs_nor_threads_change_anything(method, dtype, monkeypatch):
+def test_neither_boxes_nor_threads_change_anything(method, dtype, monkeypatch):
     rng = np.random.default_rng(1)
     block = (rng.random((51, 43, 67)) * 5).astype(dtype)
     steps = [(2, 2, 1), (4, 4, 2), (8, 8, 8)]
     whole = pyramid(block, steps, method)
-    monkeypatch.setattr(downsample, "_SLAB", 1)
+    monkeypatch.setattr(downsample, "_BOX", 1)
     monkeypatch.setattr(downsample, "_TASK", 1)
     for one, other in zip(whole, pyramid(block, steps, method, threads=3), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -220,8 +311,28 @@ def test_factors_that_are_none(factors):
 def test_what_cannot_be_downsampled():
     with pytest.raises(ViewerError, match="type complex64 have no average"):
         average(np.zeros(4, "c8"), [2])
+    with pytest.raises(ViewerError, match="have no mode"):
+        mode(np.zeros(4, "f16"), [2])
     with pytest.raises(ViewerError, match="'median' is no way"):
         pyramid(np.zeros(4), [[2]], "median")
     with pytest.raises(ViewerError, match=r"\(3,\) is no multiple of the one before, \(2,\)"):
         pyramid(np.zeros(4), [[2], [3]])
     assert pyramid(np.zeros(4), []) == []
+
+
+@pytest.mark.parametrize("_kernel", ["numpy"], indirect=True)
+def test_it_is_built_with_a_compiler_and_left_out_without(tmp_path):
+    project = Path(__file__).parents[2]
+    if not (project / "setup.py").exists():
+        pytest.skip("needs setup.py: run the tests of a checkout, or of an sdist")
+    for compiler, built in (("false", 0), (None, 1)):
+        if compiler is None and shutil.which("cc") is None:
+            pytest.skip("needs a C compiler: apt-get install gcc")
+        out = tmp_path / str(built)
+        command = ["setup.py", "-q", "build_ext", f"--build-lib={out}", f"--build-temp={out}/work"]
+        environment = {**os.environ, "CC": compiler} if compiler else dict(os.environ)
+        result = subprocess.run(
+            [sys.executable, *command], cwd=project, env=environment, capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stderr
+        assert len(list(out.glob("nibabel_data/viewer/_downsample.*"))) == built

@@ -80,7 +80,6 @@ def test_the_description_is_json_that_the_client_takes():
         "maxDownsampledSize": 128,
         "maxDownsamplingScales": None,
     }
-    assert volume.shown.remark
     own = Volume(wrap(array, units="um", scales=(9, 2, 2)))
     assert list(own.info()["coordinateSpace"]) == ["x", "y", "z"]
     assert own.info()["coordinateSpace"]["z"] == [9e-6, "m"]
@@ -191,6 +190,18 @@ def test_options_that_make_no_sense(options):
         Volume(np.zeros((2, 2, 2), "u1"), **options)
 
 
+def test_levels_of_what_has_changed_meanwhile_are_not_taken():
+    volume = Volume(np.zeros((4, 4, 4), "u1"))
+    level = [((2, 2, 2), np.full((2, 2, 2), 7, "u1"))]
+    volume.add_levels(level, generation=0)
+    assert volume.levels == ((2, 2, 2),)
+    volume.refresh()
+    volume.add_levels(level, generation=0)
+    assert volume.levels == ()
+    volume.add_levels(level, generation=1)
+    assert all_of(volume, (2, 2, 2)).min() == 7
+
+
 def test_what_cannot_be_shown():
     with pytest.raises(ViewerError, match="whole numbers"):
-        Volume(np.zeros((2, 2, 2)), kind="segmentation")
+        Volume(np.zeros((2, 2, 2), "c8"), kind="segmentation")
