@@ -11,23 +11,26 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from ..errors import ViewerError
-from . import surfaces
 from .arrays import wrap
-from .images import Picture, open_image, survey
+from .images import Picture, open_image
 from .labels import label_table
+from .points import Points, is_points, points_of
 from .server import HERE
 from .sources import Source
 from .spaces import Space, upright
+from .surfaces import Mesh, read_mesh
+from .survey import survey
+from .tracts import Skeleton, read_tracts
 from .volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence
 
     from .arrays import ArraySource
-    from .mesh import MeshMaker
+    from .mesh import MeshMaker, MultiresMaker
     from .state import Json
 
-__all__ = ["Layer", "make_layer"]
+__all__ = ["ACROSS", "Layer", "files_url", "make_layer", "multires_url", "renew"]
 
 _TRACTS = (".trk", ".tck", ".trx", ".trk.gz", ".tck.gz")
 _SURFACES = (
@@ -45,8 +48,8 @@ _RGB = """void main() {
                toNormalized(getDataValue(2))));
 }
 """
-_DIRECTIONS = "void main() {\n  emitRGB(orientation);\n}\n"
-_ACROSS = 400  # pixels, of a panel, that the largest extent takes at first
+_LARGE = 1 << 25  # voxels; objects of smaller volumes are seen sooner in one piece
+ACROSS = 400  # pixels, of a panel, that the largest extent takes at first
 
 
 @final
@@ -106,15 +109,21 @@ def make_layer(
     taken : container of str, optional
         Names that a layer without one is not given.
     """
+    from .trees import Tree, tree_layer
+
     if kind is None and labels is not None:
         kind = "segmentation"
+    if kind == "points" or is_points(data):
+        data, labels = points_of(data, labels, units), None
     data = _opened(data, kind)
     if name is None:
         name = _name(data, taken)
-    if isinstance(data, surfaces.Mesh):
-        layer = _of_mesh(data, name)
-    elif isinstance(data, surfaces.Skeleton):
-        layer = _of_skeleton(data, name)
+    if isinstance(data, Mesh | Skeleton | Points):
+        from .geometry import geometry_layer
+
+        layer = geometry_layer(data, name)
+    elif isinstance(data, Tree):
+        layer = tree_layer(data, name, kind=kind, convention=convention)
     elif isinstance(data, Picture):
         if voxel_size is not None or axes is not None or offset is not None:
             raise ViewerError("An image says itself where it is: give its array to place it anew.")
@@ -147,9 +156,16 @@ def _opened(data: object, kind: str | None) -> object:
     if isinstance(data, str | os.PathLike):
         path = os.fspath(data)
         if path.lower().endswith(_TRACTS):
-            return surfaces.read_tracts(path)
+            return read_tracts(path)
         if path.lower().endswith(_SURFACES):
-            return surfaces.read_mesh(path)
+            return read_mesh(path)
+        from .opening import is_array, open_data
+        from .trees import is_tree, open_tree
+
+        if is_array(path):
+            return open_data(path)
+        if is_tree(path):
+            return open_tree(path)
         return open_image(path, kind)
     if isinstance(data, Picture):
         return data
@@ -222,22 +238,85 @@ def _meshes(volume: Volume) -> MeshMaker | None:
     return MeshMaker(volume)
 
 
+def _multires(meshes: MeshMaker | None) -> MultiresMaker | None:
+    """Return what makes them in several resolutions; None for a volume without large objects."""
+    from .mesh import MultiresMaker
+    from .multires import is_available
+
+    if meshes is None or math.prod(meshes.volume.shape) < _LARGE or not is_available():
+        return None
+    return MultiresMaker(meshes)
+
+
+def multires_url(key: str, generation: int) -> str:
+    """Return the address, in a state, of the meshes of a volume in several resolutions.
+
+    Examples
+    --------
+    >>> multires_url('ab', 2).rpartition('.invalid')[2]
+    '/neuroglancer/multires/ab/2'
+    """
+    return f"precomputed://{HERE}/neuroglancer/multires/{key}/{generation}"
+
+
+def renew(state: Json, layer: Layer) -> None:
+    """Give the meshes of a layer another address in a page's state, so that it loads them again.
+
+    A ``python://`` source is told of changed data by its generation; a ``precomputed://`` one has
+    no such thing.
+
+    Parameters
+    ----------
+    state : dict
+        Of the page; it is changed.
+    layer : Layer
+        Of which the volume was refreshed.
+    """
+    if layer.volume is None or layer.sources[0].multires is None:
+        return
+    url = multires_url(layer.sources[0].key, layer.volume.generation)
+    mark = url.rpartition("/")[0].partition(HERE)[2] + "/"
+    for one in state.get("layers", ()):
+        places = one.get("source")
+        if one.get("name") != layer.name or not isinstance(places, list):
+            continue
+        for number, place in enumerate(places):  # a page makes one without more than that a text
+            if isinstance(place, str) and mark in place:
+                places[number] = url
+            elif isinstance(place, dict) and mark in str(place.get("url")):
+                place["url"] = url
+
+
+def _axes(space: Space) -> Json:
+    """Return the transform that takes meshes in nanometres to the axes of a volume."""
+    axes = Space(space.names, space.units, (1e-9,) * 3)
+    return {"outputDimensions": axes.to_json()}
+
+
 def _of_volume(volume: Volume, name: str, transform: Mapping[str, object] | None) -> Layer:
     layer = Layer(name, volume.kind)
     layer.volume = volume
+    layer.view["position"] = volume.middle(transform)
+    meshes = _meshes(volume)
     source = Source(
         f"Layer {name!r}",
         info=volume.info,
         chunk=volume.chunk,
         itemsize=volume.dtype.itemsize,
         quick=volume.source.in_memory,
-        mesh=_meshes(volume),
+        mesh=meshes,
+        multires=_multires(meshes),
     )
     layer.sources.append(source)
     place: Json = {"url": f"python://volume/{source.key}"}
     if transform is not None:
         place["transform"] = dict(transform)
     layer.state["source"] = [place]
+    if source.multires is not None:
+        place["subsources"] = {"meshes": False}
+        several: Json = {"url": multires_url(source.key, volume.generation)}
+        several["transform"] = dict(transform) if transform is not None else _axes(_space(volume))
+        layer.state["source"].append(several)
     if _colours(volume) and volume.kind == "image":
         layer.state["shader"] = _RGB
     space = _space(volume)
@@ -257,47 +336,7 @@ def _of_volume(volume: Volume, name: str, transform: Mapping[str, object] | None
         across = max(extents) * 1e3  # shown in millimetres
     else:
         return layer
-    layer.view = {"crossSectionScale": across / _ACROSS, "projectionScale": 1.6 * across}
-    return layer
-
-
-def _of_mesh(mesh: surfaces.Mesh, name: str) -> Layer:
-    layer = Layer(name, "segmentation")
-    files = {
-        "info": b'{"@type":"neuroglancer_legacy_mesh"}',
-        "1:0": b'{"fragments":["1"]}',
-        "1": mesh.encode(),
-    }
-    source = Source(f"Layer {name!r}", files=files)
-    layer.sources.append(source)
-    layer.state |= {"source": [_files_url(source)], "segments": ["1"]}
-    layer.dimensions = _global(Space(("x", "y", "z"), ("mm",) * 3, (1.0,) * 3))
-    layer.view = _around(mesh.vertices)
-    return layer
-
-
-def _of_skeleton(skeleton: surfaces.Skeleton, name: str) -> Layer:
-    layer = Layer(name, "segmentation")
-    space = Space(("x", "y", "z"), ("mm",) * 3, (1.0,) * 3)
-    info = {
-        "coordinateSpace": space.to_json(),
-        "voxelOffset": [0, 0, 0],
-        "attributes": {"orientation": {"dataType": "float32", "numComponents": 3}},
-        "generation": 0,
-    }
-    source = Source(
-        f"Layer {name!r}",
-        info=lambda: info,
-        skeleton=lambda number: skeleton.encode() if number == 1 else bytes(8),
-    )
-    layer.sources.append(source)
-    layer.state |= {
-        "source": [{"url": f"python://skeleton/{source.key}"}],
-        "segments": ["1"],
-        "skeletonRendering": {"shader": _DIRECTIONS, "mode2d": "lines", "mode3d": "lines"},
-    }
-    layer.dimensions = _global(space)
-    layer.view = _around(skeleton.vertices)
+    layer.view |= {"crossSectionScale": across / ACROSS, "projectionScale": 1.6 * across}
     return layer
 
 
@@ -306,28 +345,15 @@ def _name_segments(layer: Layer, labels: object) -> None:
     files = {"info": json.dumps(table.segment_properties()).encode()}
     source = Source(f"The labels of layer {layer.name!r}", files=files)
     layer.sources.append(source)
-    layer.state["source"].append(_files_url(source))
+    layer.state["source"].append(files_url(source))
     colors = table.segment_colors()
     if colors:
         layer.state["segmentColors"] = colors
 
 
-def _files_url(source: Source) -> str:
+def files_url(source: Source) -> str:
+    """Return the address, in a state, of the files of a source."""
     return f"precomputed://{HERE}/neuroglancer/files/{source.key}"
-
-
-def _around(vertices: Any) -> Json:
-    if not len(vertices):
-        return {}
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    across = float((high - low).max()) or 1.0
-    middle = [float(value) for value in (low + high) / 2]
-    return {
-        "position": middle,
-        "crossSectionScale": across / _ACROSS,
-        "projectionScale": 1.6 * across,
-        **upright(),
-    }
 
 
 def _space(volume: Volume) -> Space:

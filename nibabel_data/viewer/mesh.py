@@ -5,9 +5,8 @@ their coordinates (float32) and the triangles (uint32), little-endian.  Coordina
 from the corner of the volume, in the base unit of its axes (metres): ``frontend.ts`` in
 ``src/datasource/python`` of Neuroglancer divides them by the scales and adds the offset.
 
-One reading of the volume finds where the labels are; a mesh then reads only the blocks that have
-its label, one after the other.  All is done with whole arrays in NumPy, which lets other threads
-run meanwhile.
+Of large objects there are also meshes of several resolutions, see `nibabel_data.viewer.multires`.
+All is done with whole arrays in NumPy, which lets other threads run meanwhile.
 """
 
 from __future__ import annotations
@@ -15,36 +14,37 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, final
 
 import numpy as np
 
 from ..errors import ViewerError
-from .marching import BITS, join, surface, unpack
+from .marching import BITS, join, unpack
+from .multires import EMPTY, Multires, encode_multires, multires_info
 from .pools import MeshPool
-from .segments import BLOCK, Segments, check, keyed
+from .segments import BLOCK, Segments, check
 from .simplify import simplify, simplify_part
+from .tiles import surfaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from .marching import Surface
     from .volume import Volume
 
     Array = np.ndarray[Any, np.dtype[Any]]
     Cancelled = Callable[[], bool] | None
 
-__all__ = ["MeshMaker", "MeshPool", "encode"]
+__all__ = ["MeshMaker", "MeshPool", "MultiresMaker", "encode"]
 
 _CACHE = 128 << 20  # bytes
-_IN_MEMORY = 1 << 23  # voxels of the box of a segment: in a larger one, block by block
-_AT_ONCE = 1 << 21  # voxels of a box that is worked on in one piece
 _ERROR = 0.75  # of a voxel's edge
+_NANO = 1e9  # of the base unit, in one
 _COARSEST = 1024.0  # of a voxel's edge
 _AXES_LIMIT = (1 << BITS - 1) - 2
+
+_T = TypeVar("_T", bytes, "Multires")
 
 
 @final
@@ -62,6 +62,8 @@ class MeshMaker:
         space.  0 makes exact ones.  By default three quarters of a voxel's edge.
     cache_bytes : int, optional
         How much the meshes that are kept may take.
+    segments : Segments, optional
+        Where the labels are, if that is known.
 
     Raises
     ------
@@ -93,20 +95,25 @@ class MeshMaker:
     )
 
     def __init__(
-        self, volume: Volume, *, error: float | None = None, cache_bytes: int = _CACHE
+        self,
+        volume: Volume,
+        *,
+        error: float | None = None,
+        cache_bytes: int = _CACHE,
+        segments: Segments | None = None,
     ) -> None:
         if error is not None and not (error >= 0 and math.isfinite(error)):
             raise ViewerError(f"The error of a mesh is a length, not {error!r}.")
         if max(volume.shape, default=0) > _AXES_LIMIT:
             raise ViewerError(f"There are no meshes of axes of more than {_AXES_LIMIT} voxels.")
         self.volume = volume
-        self._segments = Segments(volume.source)
+        self._segments = segments or Segments(volume.source)
         self._generation = volume.generation
         self._lock = threading.Lock()
-        self._cache: OrderedDict[int, bytes | None] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, int], Any] = OrderedDict()
         self._bytes = 0
         self._cache_bytes = cache_bytes
-        self._making: dict[tuple[int, int], threading.Lock] = {}
+        self._making: dict[tuple[int, str, int], threading.Lock] = {}
         self._error, self._cell = _tolerance(volume, error)
 
     def mesh(self, label: int, cancelled: Cancelled = None) -> bytes | None:
@@ -129,23 +136,71 @@ class MeshMaker:
         ViewerError
             If the volume cannot be read, or it was cancelled.
         """
-        key = _key(label, self.volume.source.dtype)
-        if not key:
+        return self._once(label, "legacy", encode, cancelled)
+
+    def multires(self, label: int, cancelled: Cancelled = None) -> Multires | None:
+        """Return the mesh of a segment in several resolutions.
+
+        Parameters
+        ----------
+        label : int
+            As for `mesh`.
+        cancelled : callable, optional
+            As for `mesh`.
+
+        Returns
+        -------
+        Multires or None
+            Coordinates are measured from the corner of the volume, in billionths of the base unit
+            of its axes: nanometres.  None if no voxel has the label, or it is 0.
+
+        Raises
+        ------
+        ViewerError
+            As for `mesh`, or if DracoPy is missing.
+        """
+        unit = _scales(self.volume) / self._factors()
+
+        def several(vertices: Array, triangles: Array) -> Multires:
+            return encode_multires(
+                vertices / unit,
+                triangles,
+                error=self._error / self._cell,
+                unit=unit * _NANO,
+                cancelled=cancelled,
+            )
+
+        return self._once(label, "multires", several, cancelled)
+
+    def known(self, label: int) -> Multires | None:
+        """Return the mesh of a segment in several resolutions if it is kept, without waiting."""
+        with self._lock:
+            self._renew()
+            return self._cache.get(("multires", _key(label, self.volume.source.dtype)))
+
+    def _once(
+        self, label: int, kind: str, encoded: Callable[[Array, Array], _T], cancelled: Cancelled
+    ) -> _T | None:
+        """Return the mesh of a segment, made by one thread if several ask for it."""
+        number = _key(label, self.volume.source.dtype)
+        if not number:
             return None
+        key = kind, number
         with self._lock:
             self._renew()
             generation, segments = self._generation, self._segments
             if key in self._cache:
                 self._cache.move_to_end(key)
-                return self._cache[key]
-            lock = self._making.setdefault((generation, key), threading.Lock())
+                return self._cache[key]  # type: ignore[no-any-return]
+            lock = self._making.setdefault((generation, kind, number), threading.Lock())
         while not lock.acquire(timeout=0.05):
             check(cancelled)
         try:
             with self._lock:
                 if generation == self._generation and key in self._cache:
-                    return self._cache[key]
-            made = self._make(segments, key, cancelled)
+                    return self._cache[key]  # type: ignore[no-any-return]
+            surface = self._make(segments, number, cancelled)
+            made = None if surface is None else encoded(*surface)
             with self._lock:
                 self._renew()
                 if generation == self._generation:
@@ -154,7 +209,7 @@ class MeshMaker:
         finally:
             lock.release()
             with self._lock:
-                self._making.pop((generation, key), None)
+                self._making.pop((generation, kind, number), None)
 
     def exact(self, label: int, cancelled: Cancelled = None) -> tuple[Array, Array]:
         """Return the surface of a segment before it is made simpler.
@@ -170,7 +225,7 @@ class MeshMaker:
         with self._lock:
             self._renew()
             segments = self._segments
-        whole = join([part for part, _ in _surfaces(segments, key, cancelled)] if key else [])
+        whole = join([part for part, _ in surfaces(segments, key, cancelled)] if key else [])
         return unpack(whole.positions) / 2, whole.triangles
 
     def _renew(self) -> None:
@@ -180,26 +235,31 @@ class MeshMaker:
             self._cache.clear()
             self._bytes = 0
 
-    def _keep(self, key: int, made: bytes | None) -> None:
-        size = len(made or b"") + 128
+    def _keep(self, key: tuple[str, int], made: bytes | Multires | None) -> None:
+        size = _size(made)
         if size > self._cache_bytes or key in self._cache:
             return
         self._cache[key] = made
         self._bytes += size
         while self._bytes > self._cache_bytes:
             _, old = self._cache.popitem(last=False)
-            self._bytes -= len(old or b"") + 128
+            self._bytes -= _size(old)
 
-    def _make(self, segments: Segments, key: int, cancelled: Cancelled) -> bytes | None:
+    def _factors(self) -> Array:
         # Numbers near 1 while it is made simpler: coordinates in cells.  They are rounded so that
         # the unit of the axes makes no difference.
-        scales = _scales(self.volume)
-        factors = np.round(scales / self._cell, 9)
+        factors: Array = np.round(_scales(self.volume) / self._cell, 9)
+        return factors
+
+    def _make(
+        self, segments: Segments, key: int, cancelled: Cancelled
+    ) -> tuple[Array, Array] | None:
+        factors = self._factors()
         error = round(self._error / self._cell, 9)
         if error:
             parts = list(self._parts(segments, key, cancelled, factors / 2, error / 2))
         else:
-            exact = join([part for part, _ in _surfaces(segments, key, cancelled)])
+            exact = join([part for part, _ in surfaces(segments, key, cancelled)])
             at: Array = unpack(exact.positions) * (factors / 2)
             parts = [_Part(at, exact.triangles, exact.positions, True)] if len(at) else []
         if not parts:
@@ -212,7 +272,7 @@ class MeshMaker:
         del parts
         check(cancelled)
         vertices, triangles = simplify(vertices, triangles, error, 1.0)
-        return encode(vertices * (scales / factors), triangles)
+        return vertices * (_scales(self.volume) / factors), triangles
 
     def _parts(
         self,
@@ -223,7 +283,7 @@ class MeshMaker:
         error: float,
     ) -> Iterator[_Part]:
         """Yield the parts of a surface, each made simpler but for what it shares with others."""
-        for part, whole in _surfaces(segments, key, cancelled):
+        for part, whole in surfaces(segments, key, cancelled):
             half = unpack(part.positions)
             at: Array = half * factors
             if whole:
@@ -233,6 +293,41 @@ class MeshMaker:
             vertices, triangles, origin = simplify_part(at, part.triangles, error, 1.0, shared)
             known = np.where(shared[origin] & (origin >= 0), part.positions[origin], -1)
             yield _Part(vertices, triangles, known, False)
+
+
+@final
+class MultiresMaker:
+    """What the server asks for the same meshes in several resolutions.
+
+    Parameters
+    ----------
+    maker : MeshMaker
+
+    Attributes
+    ----------
+    nothing : Multires
+        What is said of an object that is not there.
+    """
+
+    __slots__ = ("_maker", "nothing")
+
+    def __init__(self, maker: MeshMaker) -> None:
+        self._maker = maker
+        self.nothing = EMPTY
+
+    def mesh(self, label: int, cancelled: Cancelled = None) -> Any:
+        """Return a `Multires`, or None if there is no such object."""
+        return self._maker.multires(label, cancelled)
+
+    def known(self, label: int) -> Multires | None:
+        """Return one that is kept, without waiting."""
+        return self._maker.known(label)
+
+    def info(self) -> dict[str, object]:
+        """Return the ``info`` of the source."""
+        volume = self._maker.volume
+        offset = np.array(volume.info()["voxelOffset"], np.float64)
+        return multires_info((offset * _scales(volume) * _NANO).tolist())
 
 
 class _Part(NamedTuple):
@@ -254,6 +349,11 @@ def encode(vertices: Array, triangles: Array) -> bytes:
     return b"".join(
         (count.tobytes(), vertices.astype("<f4").tobytes(), triangles.astype("<u4").tobytes())
     )
+
+
+def _size(made: bytes | Multires | None) -> int:
+    parts = made if isinstance(made, Multires) else (made or b"",)
+    return sum(map(len, parts)) + 128
 
 
 def _key(label: int, dtype: np.dtype[Any]) -> int:
@@ -281,110 +381,6 @@ def _tolerance(volume: Volume, error: float | None) -> tuple[float, float]:
     error *= 1e-3 if all(axis[1] == "m" for axis in axes) else voxel
     cell = min(max(voxel, error / _ERROR), _COARSEST * voxel)
     return min(error, _ERROR * cell), cell
-
-
-def _inside(
-    segments: Segments,
-    blocks: Array,
-    low: Array,
-    high: Array,
-    key: int,
-    cancelled: Cancelled,
-) -> Array:
-    """Return which voxels of a box of blocks have a label, (z, y, x)."""
-    mask = np.zeros(tuple(high - low)[::-1], bool)
-    for begin, end in _reads(segments, blocks):
-        check(cancelled)
-        block = keyed(segments.source.read(begin, end)).T
-        where = tuple(
-            slice(a - o, b - o) for a, b, o in zip(begin[::-1], end[::-1], low[::-1], strict=True)
-        )
-        np.equal(block, block.dtype.type(key), out=mask[where])
-    return mask
-
-
-def _reads(segments: Segments, blocks: Array) -> list[tuple[Sequence[int], Sequence[int]]]:
-    """Return the boxes to read for blocks: for those of one chunk of the array, one."""
-    edge = np.array(segments.reading)
-    chunk = blocks * BLOCK // edge
-    order = np.lexsort(chunk.T[::-1])
-    blocks, chunk = blocks[order], chunk[order]
-    ends = np.flatnonzero(np.append((np.diff(chunk, axis=0) != 0).any(axis=1), True)) + 1
-    reads = []
-    for some in np.split(blocks, ends[:-1]):
-        begin = some.min(axis=0) * BLOCK
-        end = np.minimum((some.max(axis=0) + 1) * BLOCK, segments.source.shape)
-        reads.append((begin.tolist(), end.tolist()))
-    return reads
-
-
-def _surfaces(segments: Segments, key: int, cancelled: Cancelled) -> Iterator[tuple[Surface, bool]]:
-    """Yield the parts of the surface of a segment, and whether it is the whole."""
-    blocks = segments.blocks(key, cancelled)
-    if not len(blocks):
-        return
-    low = blocks.min(axis=0) * BLOCK
-    high = np.minimum((blocks.max(axis=0) + 1) * BLOCK, segments.source.shape)
-    if math.prod(high - low) > _IN_MEMORY:
-        packed = _packed(segments, blocks, key, cancelled)
-    else:
-        mask = _inside(segments, blocks, low, high, key, cancelled)
-        if not mask.any():
-            return  # the array has changed since the table was made
-        where = []
-        for axis in range(3):
-            there = np.flatnonzero(mask.any(axis=tuple(one for one in range(3) if one != axis)))
-            where.append(slice(int(there[0]), int(there[-1]) + 1))
-        tight = mask[tuple(where)]
-        if tight.size <= _AT_ONCE:
-            first = [part.start + int(a) - 1 for part, a in zip(where, low[::-1], strict=True)]
-            yield surface(np.pad(tight, 1), first), True
-            return
-        packed = dict(_blocks(mask, low[::-1]))
-        del mask, tight
-    # A tile has the cubes of which the last corner is in its block: also those of one voxel before.
-    steps = list(product((0, 1), repeat=3))
-    tiles = {
-        tuple(a + d for a, d in zip(block, step, strict=True)) for block in packed for step in steps
-    }
-    for tile in sorted(tiles):
-        check(cancelled)
-        voxels = np.zeros((BLOCK + 1,) * 3, bool)
-        for step in steps:
-            bits = packed.get(tuple(a - d for a, d in zip(tile, step, strict=True)))
-            if bits is not None:
-                full = np.unpackbits(bits).view(bool).reshape((BLOCK,) * 3)
-                source = tuple(slice(BLOCK - 1, None) if d else slice(None) for d in step)
-                target = tuple(slice(0, 1) if d else slice(1, None) for d in step)
-                voxels[target] = full[source]
-        part = surface(voxels, [a * BLOCK - 1 for a in tile])
-        if len(part.triangles):
-            yield part, False
-
-
-def _packed(
-    segments: Segments, blocks: Array, key: int, cancelled: Cancelled
-) -> dict[tuple[int, ...], Array]:
-    """Return the voxels of a segment, a bit for each, by blocks (z, y, x)."""
-    packed: dict[tuple[int, ...], Array] = {}
-    for begin, end in _reads(segments, blocks):
-        check(cancelled)
-        box = keyed(segments.source.read(begin, end)).T
-        packed.update(_blocks(box == box.dtype.type(key), begin[::-1]))
-    return packed
-
-
-def _blocks(mask: Array, low: Sequence[int]) -> Iterator[tuple[tuple[int, ...], Array]]:
-    """Yield the blocks of a box in which a voxel is, and their voxels as bits."""
-    for part in product(*(range(0, size, BLOCK) for size in mask.shape)):
-        there = mask[tuple(slice(a, a + BLOCK) for a in part)]
-        if there.any():
-            full = np.zeros((BLOCK,) * 3, bool)
-            full[tuple(slice(size) for size in there.shape)] = there
-            yield (
-                tuple((a + int(o)) // BLOCK for a, o in zip(part, low, strict=True)),
-                np.packbits(full),
-            )
 
 
 def _joined(parts: Sequence[_Part]) -> tuple[Array, Array]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
     Box = tuple[tuple[int, ...], tuple[int, ...]]
 
-__all__ = ["BLOCK", "Segments", "check", "keyed"]
+__all__ = ["BLOCK", "Segments", "check", "distinct", "keyed"]
 
 BLOCK = 64
 """The edge of a block, in voxels."""
@@ -125,6 +125,21 @@ class Segments:
         self._complete(cancelled)
         return self._labels
 
+    def know(self, labels: Array, blocks: Array) -> None:
+        """Take a table that was made before, so that the volume is not read for it.
+
+        Parameters
+        ----------
+        labels : ndarray of unsigned int, shape (n,)
+            Labels, as `keyed` has them.
+        blocks : ndarray of int, shape (n,)
+            Of each, a block that has it: its number in `grid`, the last axis fastest.
+        """
+        with self._lock:
+            kind = keyed(np.empty(0, self.source.dtype)).dtype
+            self._index([(labels.astype(kind), blocks.astype(np.uint32))])
+            self._parts = None
+
     def boxes(self) -> Iterator[Box]:
         """Yield boxes of whole blocks, of the size in which the array is read best."""
         shape = self.source.shape
@@ -154,7 +169,7 @@ class Segments:
         order = sorted(range(3), key=lambda axis: -abs(box.strides[axis]))
         for begin in product(*(range(0, size, BLOCK) for size in box.shape)):
             part = box[tuple(slice(a, a + BLOCK) for a in begin)]
-            labels = _distinct(np.ascontiguousarray(part.transpose(order)))
+            labels = distinct(np.ascontiguousarray(part.transpose(order)))
             if len(labels):
                 where = tuple((a + b) // BLOCK for a, b in zip(low, begin, strict=True))
                 number = np.ravel_multi_index(where, self.grid)
@@ -170,7 +185,7 @@ class Segments:
         self._found = blocks[order]
 
 
-def _distinct(block: Array) -> Array:
+def distinct(block: Array) -> Array:
     """Return the labels in a block, without 0, ascending.  It is contiguous."""
     flat = block.reshape(-1)
     if not flat.size:

@@ -39,7 +39,7 @@ __all__ = ["area_vectors", "simplify", "simplify_part", "volume"]
 _LEVELS = 4  # of the octree
 _ALIKE = 0.5  # the length of the mean of normals of one cell, at least
 _STIFF = 0.01  # how much a new vertex is drawn to the middle of the old ones
-_REPAIRS = 8
+_REPAIRS = 32
 _REST = 0.1  # of the vertices
 _SOME = 1 << 14  # triangles at once, which fit the cache
 

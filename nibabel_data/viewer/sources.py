@@ -16,8 +16,10 @@ from .pools import MeshPool, Pool
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from .mesh import MultiresMaker
     from .pools import Maker
     from .state import Json, SharedState
+    from .trees import Tree
 
     class Page(Protocol):
         """What a viewer is to the server."""
@@ -58,10 +60,14 @@ class Source:
         Whether a chunk of the full resolution is read as quickly as memory is.
     mesh : MeshMaker, optional
         What makes the meshes of its objects.
+    multires : MultiresMaker, optional
+        What makes meshes of several resolutions.
     skeleton : callable, optional
         Returns the bytes of the skeleton of an object.
     files : mapping of str to bytes, optional
         Of a ``precomputed`` source.
+    tree : Tree, optional
+        Files that are read as they are asked for.
     failed : callable, optional
         Told that reading failed.
 
@@ -78,7 +84,7 @@ class Source:
 
     __slots__ = (
         *("_told", "asked", "chunk", "failed", "files", "info", "itemsize", "key", "mesh"),
-        *("mesh_pool", "name", "pool", "quick", "skeleton"),
+        *("mesh_pool", "multires", "name", "pool", "quick", "skeleton", "tree"),
     )
 
     def __init__(
@@ -90,8 +96,10 @@ class Source:
         itemsize: int = 1,
         quick: bool = False,
         mesh: Maker | None = None,
+        multires: MultiresMaker | None = None,
         skeleton: Callable[[int], bytes] | None = None,
         files: Mapping[str, bytes] | None = None,
+        tree: Tree | None = None,
         failed: Callable[[], None] | None = None,
     ) -> None:
         self.name = name
@@ -101,8 +109,10 @@ class Source:
         self.itemsize = itemsize
         self.quick = quick
         self.mesh = mesh
+        self.multires = multires
         self.skeleton = skeleton
         self.files = dict(files or {})
+        self.tree = tree
         self.failed = failed
         self.pool = Pool()
         self.mesh_pool = MeshPool(1)
@@ -124,8 +134,8 @@ class Source:
 
     def close(self) -> None:
         """Let go of the array."""
-        self.info = self.chunk = self.mesh = self.skeleton = self.failed = None
-        self.files = {}
+        self.info = self.chunk = self.mesh = self.multires = self.skeleton = self.failed = None
+        self.files, self.tree = {}, None
         self.pool.close()
         self.mesh_pool.close()
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from nibabel_data.errors import ViewerError
-from nibabel_data.viewer import marching, mesh
+from nibabel_data.viewer import marching, tiles
 from nibabel_data.viewer.arrays import wrap
 from nibabel_data.viewer.mesh import MeshMaker, MeshPool, encode
 from nibabel_data.viewer.segments import BLOCK, Segments
@@ -54,7 +54,7 @@ def ball(shape, centre, radius):
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(mesh, "_IN_MEMORY", 0)
+    monkeypatch.setattr(tiles, "_IN_MEMORY", 0)
 
 
 def test_each_case_is_closed_against_each_of_its_neighbours():
@@ -210,8 +210,8 @@ def test_tiles_give_the_same_mesh_as_the_whole(monkeypatch):
     for label in (1, 7, 20, 39):
         made = []
         for in_memory, at_once in WAYS:
-            monkeypatch.setattr(mesh, "_IN_MEMORY", in_memory)
-            monkeypatch.setattr(mesh, "_AT_ONCE", at_once)
+            monkeypatch.setattr(tiles, "_IN_MEMORY", in_memory)
+            monkeypatch.setattr(tiles, "_AT_ONCE", at_once)
             made += [maker(a).mesh(label) for a in (array, np.asfortranarray(array))]
         assert len(set(made)) == 1
 
@@ -220,8 +220,8 @@ def test_tiles_that_are_made_simpler_fit_together(monkeypatch):
     array = ball((140, 140, 140), (70, 70, 70), 60).astype("u1")
     made = []
     for in_memory, at_once in WAYS:
-        monkeypatch.setattr(mesh, "_IN_MEMORY", in_memory)
-        monkeypatch.setattr(mesh, "_AT_ONCE", at_once)
+        monkeypatch.setattr(tiles, "_IN_MEMORY", in_memory)
+        monkeypatch.setattr(tiles, "_AT_ONCE", at_once)
         data = maker(array, 0.75).mesh(1)
         vertices, triangles = decode(data)
         assert_closed(triangles)
@@ -240,7 +240,7 @@ def test_tiles_are_closed_where_they_meet(voxels):
         array[voxel] = True
     whole = maker(array)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mesh, "_IN_MEMORY", 0)
+        patch.setattr(tiles, "_IN_MEMORY", 0)
         tiled = maker(array).mesh(1)
     assert tiled == whole.mesh(1)
     assert_closed(decode(tiled)[1])
@@ -375,7 +375,7 @@ def test_changed_contents_make_new_meshes():
 
 @pytest.mark.parametrize("in_memory", [0, 1 << 23])
 def test_contents_that_change_unsaid_are_no_failure(monkeypatch, in_memory):
-    monkeypatch.setattr(mesh, "_IN_MEMORY", in_memory)
+    monkeypatch.setattr(tiles, "_IN_MEMORY", in_memory)
     array = np.zeros((4, 4, 4), "u1")
     array[1, 1, 1], array[2, 2, 2] = 1, 2
     made = maker(array)
