@@ -5,7 +5,6 @@ The threads are daemons: an array that never answers does not keep Python from e
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import queue
 import threading
@@ -13,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, final
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from typing import Protocol
 
@@ -93,6 +93,8 @@ class Pool:
         TimeoutError
             If it takes longer than the limit, in seconds.
         """
+        import asyncio  # there already, if there is a server; not for an import of `Viewer`
+
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
         job = _Job(function, loop, done)

@@ -4,20 +4,15 @@ A page is at ``/v/<token>/``, what it shares with Python at ``/events``, ``/stat
 and what it shows at ``/neuroglancer``, under the key of each source; tokens and keys are 160 random
 bits.  The protocol is that of ``src/python_integration/api.ts`` and ``src/datasource/python`` of
 Neuroglancer.
-
-To a page a chunk that failed is one that is still to come, so that it is never ready.  A chunk of
-an array that cannot be read is therefore sent as zeros, the page says so, and the error is logged;
-one of an array that takes too long is refused with 503, after which the page asks again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import re
+from collections import Counter
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -28,30 +23,28 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from ..errors import ViewerError
-from . import client
-from .pools import BusyError
+from . import client, data
+from .browse.pages import ROUTES as BROWSE
+from .data import CHUNKS, DATA, FRESH
 from .state import ConflictError, decode
+from .waiting import browser, gone, is_direct
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
-    from typing import Any, TypeVar
+    from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .guard import Guard
-    from .sources import Registry, Source
+    from .sources import Registry
     from .state import Json
 
     Handler = Callable[[Request], Awaitable[Response]]
-    _T = TypeVar("_T")
 
 
 __all__ = ["HERE", "make_app"]
 
 HERE = "http://viewer.invalid"  # in a state, for the address at which a page reaches this server
-CHUNK_SECONDS = 60.0
-MESH_SECONDS = 600.0
 BODY_SECONDS = 30.0
 HEARTBEAT_SECONDS = 15.0
 MAX_STATE = 8 << 20  # bytes
@@ -59,13 +52,10 @@ MAX_ACTION = 96 << 20  # a screenshot
 MAX_STREAMS = 1024  # of one viewer
 MAX_TABS = 4  # streams to one browser, which has six connections for all its tabs
 
-_VOXELS = 1 << 21  # of one chunk
-_NUMBERS = re.compile(r"[0-9]{1,10}(?:,[0-9]{1,10}){0,15}")
 _CLIENT = re.compile(r"[0-9a-zA-Z]{1,64}")
-_ROOTS = ("v", "events", "state", "action", "neuroglancer")
-_UNDER_PREFIX = re.compile(r"/(?:v|events|state|action|neuroglancer)/.*", re.DOTALL)
-_DATA = "/neuroglancer/"
-_NO_MESH = bytes(4)  # of no vertices
+_ROOTS = ("v", "events", "state", "action", "neuroglancer", "browse")
+_UNDER_PREFIX = re.compile(r"/(?:v|events|state|action|neuroglancer|browse)/.*", re.DOTALL)
+_PAGE = re.compile(r"/v/([0-9a-f]{40})/$")
 _log = logging.getLogger(__name__)
 
 
@@ -80,21 +70,24 @@ def make_app(registry: Registry, guard: Guard) -> ASGIApp:
         Who may ask.
     """
     table = [
-        Route("/neuroglancer/raw/{key}/{scale}/{start}/{end}", _chunk),
-        Route("/neuroglancer/mesh/{key}/{object}", _mesh),
-        Route("/neuroglancer/info/{key}", _info),
-        Route("/neuroglancer/skeletoninfo/{key}", _info),
-        Route("/neuroglancer/skeleton/{key}/{object}", _skeleton),
-        Route("/neuroglancer/files/{key}/{name:path}", _file),
+        Route("/neuroglancer/mesh/{key}/{object}", data.mesh),
+        Route("/neuroglancer/multires/{key}/{generation}/{name}", data.multires),
+        Route("/neuroglancer/info/{key}", data.info),
+        Route("/neuroglancer/skeletoninfo/{key}", data.info),
+        Route("/neuroglancer/skeleton/{key}/{object}", data.skeleton),
+        Route("/neuroglancer/files/{key}/{name:path}", data.file),
         Route("/state/{token}", _state, methods=["POST"]),
         Route("/action/{token}", _action, methods=["POST"]),
         Route("/v/{token}", _redirect),
         Route("/v/{token}/{name:path}", _static),
+        *BROWSE,
     ]
     app = Starlette(routes=table, exception_handlers={HTTPException: _refused})
     app.router.redirect_slashes = False
     app.state.registry = registry
     app.state.guard = guard
+    app.state.held = Counter()
+    app.state.lingering = {}
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -112,6 +105,9 @@ def make_app(registry: Registry, guard: Guard) -> ASGIApp:
 
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         refusal = guard.refusal(scope["method"], headers)
+        if refusal is not None and guard.proxied and _names_page(registry, scope["path"]):
+            guard.learn(headers.get("host", ""))
+            refusal = guard.refusal(scope["method"], headers)
         if refusal is None and sum(name == b"host" for name, _ in scope["headers"]) > 1:
             refusal = "This request names two hosts."
         if refusal is not None:
@@ -123,7 +119,9 @@ def make_app(registry: Registry, guard: Guard) -> ASGIApp:
             if match is not None:
                 scope = {**scope, "path": match[0], "raw_path": match[0].encode()}
         try:
-            if scope["path"].startswith("/events/"):
+            if scope["path"].startswith(CHUNKS):
+                await data.chunk(registry, scope, receive, send_guarded)
+            elif scope["path"].startswith("/events/"):
                 await _events(registry, scope, receive, send_guarded, headers)
             else:
                 await app(scope, receive, send_guarded)
@@ -144,7 +142,6 @@ _HEADERS = (
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-_FRESH = {"cache-control": "no-store"}
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -155,6 +152,14 @@ async def _refused(request: Request, error: Exception) -> Response:
 def _registry(request: Request) -> Registry:
     registry: Registry = request.app.state.registry
     return registry
+
+
+def _names_page(registry: Registry, path: str) -> bool:
+    match = _PAGE.search(path)
+    if match is not None:
+        with suppress(HTTPException):
+            return registry.page(match[1]) is not None
+    return False
 
 
 async def _redirect(request: Request) -> Response:
@@ -185,122 +190,11 @@ async def _static(request: Request) -> Response:
     return Response(file.body, headers=headers)
 
 
-async def _info(request: Request) -> Response:
-    source = _registry(request).source(request.path_params["key"])
-    if source.info is None:
-        raise HTTPException(404)
-    return JSONResponse(source.info(), headers=_FRESH)
-
-
-async def _chunk(request: Request) -> Response:
-    part = request.path_params
-    source = _registry(request).source(part["key"])
-    source.asked += 1
-    read = source.chunk
-    if read is None:
-        raise HTTPException(404)
-    scale, start, end = (_numbers(part[name]) for name in ("scale", "start", "end"))
-    if not len(scale) == len(start) == len(end):
-        raise HTTPException(400)
-    sizes = [b - a for a, b in zip(start, end, strict=True)]
-    if min(sizes) < 0 or math.prod(sizes) > _VOXELS:
-        raise HTTPException(400)
-    try:
-        if source.quick and max(scale) == 1:  # a copy takes less time than to hand it to a thread
-            voxels = read(scale, start, end)
-        else:
-            work = partial(read, scale, start, end)
-            voxels = await _worked(request, source.pool.run(work, CHUNK_SECONDS))
-    except (HTTPException, ClientDisconnect):
-        raise
-    except Exception as error:
-        if isinstance(error, ViewerError) and error.__cause__ is None:
-            raise HTTPException(404) from None  # no such chunk
-        source.report(error)
-        voxels = bytes(math.prod(sizes) * source.itemsize)
-    return Response(voxels, media_type="application/octet-stream", headers=_FRESH)
-
-
-async def _mesh(request: Request) -> Response:
-    source = _registry(request).source(request.path_params["key"])
-    maker, pool = source.mesh, source.mesh_pool
-    make = None if maker is None else lambda number: pool.mesh(maker, number, MESH_SECONDS)
-    return await _object(request, source, make, _NO_MESH)
-
-
-async def _skeleton(request: Request) -> Response:
-    source = _registry(request).source(request.path_params["key"])
-    read, pool = source.skeleton, source.pool
-    make = None if read is None else lambda number: pool.run(partial(read, number), MESH_SECONDS)
-    return await _object(request, source, make, bytes(8))
-
-
-async def _object(
-    request: Request,
-    source: Source,
-    make: Callable[[int], Coroutine[Any, Any, bytes | None]] | None,
-    nothing: bytes,
-) -> Response:
-    source.asked += 1
-    number = request.path_params["object"]
-    if not (number.isascii() and number.isdigit() and len(number) <= 20):
-        raise HTTPException(400)
-    made = nothing
-    if make is not None:
-        try:
-            answer = await _worked(request, make(int(number)))
-            made = answer or nothing
-        except (HTTPException, ClientDisconnect):
-            raise
-        except Exception as error:
-            source.report(error)
-    return Response(made, media_type="application/octet-stream", headers=_FRESH)
-
-
-async def _file(request: Request) -> Response:
-    source = _registry(request).source(request.path_params["key"])
-    file = source.files.get(request.path_params["name"])
-    if file is None:
-        raise HTTPException(404)
-    return Response(file, media_type="application/octet-stream", headers=_FRESH)
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    if not _NUMBERS.fullmatch(text):
-        raise HTTPException(400)
-    return tuple(map(int, text.split(",")))
-
-
-async def _worked(request: Request, work: Coroutine[Any, Any, _T]) -> _T:
-    """Return what a pool makes of some work, which is dropped if the page goes before it begins."""
-    task = asyncio.ensure_future(work)
-    try:
-        done, _ = await asyncio.wait((task,), timeout=0.02)
-        if not done:
-            gone = asyncio.ensure_future(_gone(request.receive))
-            try:
-                await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                gone.cancel()
-            if not task.done():
-                raise ClientDisconnect
-        return task.result()
-    except (BusyError, TimeoutError):
-        raise HTTPException(503, headers={"retry-after": "2"}) from None
-    finally:
-        task.cancel()
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 async def _state(request: Request) -> Response:
     page = _registry(request).page(request.path_params["token"])
     body = await _body(request, MAX_STATE)
     here = _here(dict(request.headers), page.token)
-    message = _mapping(body.replace(f"{here}{_DATA}".encode(), f"{HERE}{_DATA}".encode()))
+    message = _mapping(body.replace(f"{here}{DATA}".encode(), f"{HERE}{DATA}".encode()))
     state, number, rests_on, who = (message.get(key) for key in ("s", "g", "pg", "c"))
     if not (
         isinstance(state, dict)
@@ -317,7 +211,7 @@ async def _state(request: Request) -> Response:
     except ViewerError:
         raise HTTPException(400) from None
     page.edited()
-    return JSONResponse({"g": generation}, headers=_FRESH)
+    return JSONResponse({"g": generation}, headers=FRESH)
 
 
 async def _action(request: Request) -> Response:
@@ -328,7 +222,7 @@ async def _action(request: Request) -> Response:
         raise HTTPException(400)
     if not page.action(name, state):
         raise HTTPException(404)
-    return Response(headers=_FRESH)
+    return Response(headers=FRESH)
 
 
 def _mapping(body: bytes) -> Json:
@@ -395,7 +289,7 @@ async def _events(
     ]
     here = _here(headers, page.token)
     loop, wake, end = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
-    tabs = registry.browsers.setdefault(_browser(scope, headers), []) if _direct(headers) else []
+    tabs = registry.browsers.setdefault(browser(scope, headers), []) if is_direct(headers) else []
     tabs.append(end)
     while len(tabs) > MAX_TABS:  # that page asks again in a second
         tabs.pop(0).set()
@@ -406,7 +300,7 @@ async def _events(
 
     ends = [state.listen(changed) for _, state, _ in states]
     page.streams += 1
-    gone = asyncio.ensure_future(_gone(receive))
+    leaves = asyncio.ensure_future(gone(receive))
     try:
         await send(
             {
@@ -421,7 +315,7 @@ async def _events(
         )
         known = {name: generation for name, _, generation in states}
         first = True
-        while not gone.done():
+        while not leaves.done():
             wake.clear()
             last = page.closed or end.is_set()
             text = b":\n\n" if first else b""  # a proxy passes it on, and the page sees it is heard
@@ -432,7 +326,7 @@ async def _events(
                     continue
                 known[name] = generation
                 if generation.partition("/")[0] != who:
-                    value = value.replace(HERE + _DATA, here + _DATA)
+                    value = value.replace(HERE + DATA, here + DATA)
                     message = f'{{"k":"{name}","s":{value},"g":"{generation}"}}'
                     text += f"data: {message}\n\n".encode()
             if text:
@@ -441,29 +335,18 @@ async def _events(
                 break
             woken = [asyncio.ensure_future(event.wait()) for event in (wake, end)]
             done, _ = await asyncio.wait(
-                (*woken, gone), timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                (*woken, leaves), timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
             for task in woken:
                 task.cancel()
             if not done:
                 await send({"type": "http.response.body", "body": b":\n\n", "more_body": True})
-        if not gone.done():
+        if not leaves.done():
             await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
-        gone.cancel()
+        leaves.cancel()
         if end in tabs:
             tabs.remove(end)
         for forget in ends:
             forget()
         page.streams -= 1
-
-
-def _direct(headers: Mapping[str, str]) -> bool:
-    """Return whether a browser asks by itself, rather than a proxy with connections of its own."""
-    return "sec-fetch-mode" in headers and not any(
-        name.startswith("x-forwarded") or name == "via" for name in headers
-    )
-
-
-def _browser(scope: Scope, headers: Mapping[str, str]) -> str:
-    return f"{(scope.get('client') or ('',))[0]} {headers.get('host')} {headers.get('user-agent')}"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 import nibabel_data.viewer as v
-from nibabel_data.viewer import server, serving
+from nibabel_data.viewer import data, server, serving
 from nibabel_data.viewer.guard import Guard
 
 HOST = "http://127.0.0.1:8000"
@@ -76,6 +76,17 @@ def test_a_chunk_is_the_voxels(viewer: v.Viewer, page: TestClient) -> None:
     array[:] = 7
     again = page.get(f"/neuroglancer/raw/{key}/1,1,1/0,0,0/1,1,1")
     assert again.content == b"\x07\x00"  # a reload shows changed contents
+
+
+def test_a_chunk_is_asked_for_as_a_page_does(viewer: v.Viewer, page: TestClient) -> None:
+    viewer.add(np.ones((2, 2, 2), "u1"), name="a")
+    url = f"/neuroglancer/raw/{_key(viewer, 'a')}/1,1,1/0,0,0/2,2,2"
+    head = page.head(url)
+    assert (head.status_code, head.headers["content-length"]) == (200, "8")
+    assert head.headers["x-content-type-options"] == "nosniff"
+    assert page.post(url).status_code == 405
+    for wrong in (f"{url}/3", url.rpartition("/")[0], url.replace("raw/", "raw/x"), f"/{url}"):
+        assert page.get(wrong).status_code == 404
 
 
 def test_the_page_and_its_files(viewer: v.Viewer, page: TestClient) -> None:
@@ -388,7 +399,7 @@ def test_an_array_that_raises_is_logged_and_shown_as_zeros(
 def test_an_array_that_blocks_holds_up_no_other(
     viewer: v.Viewer, page: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "CHUNK_SECONDS", 0.3)
+    monkeypatch.setattr(data, "CHUNK_SECONDS", 0.3)
     release = threading.Event()
     array = Awkward(lambda: release.wait(20) and None)
     viewer.add(array, name="slow", kind="image")
