@@ -22,6 +22,7 @@ __all__ = ["Guard", "is_loopback", "is_wildcard"]
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
 _ORIGIN = re.compile(r"(https?|vscode-webview)://([^/?#@\s]+)")
+_MAX_HOSTS = 32
 _HUB = "JUPYTERHUB_SERVICE_PREFIX"
 
 
@@ -40,13 +41,19 @@ class Guard:
         Names that the user allowed, in small letters: of a proxy, or of this machine.
     sources : set of str
         Origins of data that pages may load, besides this server.
+    frames : set of str
+        Origins of pages, besides this machine's, that may have the page of a viewer in a frame.
+    proxied : bool
+        Whether a proxy is expected of which only the browser knows the name; see `learn`.
     """
 
-    __slots__ = ("_own", "_wildcard", "hosts", "sources")
+    __slots__ = ("_own", "_wildcard", "frames", "hosts", "proxied", "sources")
 
     def __init__(self, address: str = "127.0.0.1") -> None:
         self.hosts: set[str] = set()
         self.sources: set[str] = set()
+        self.frames: set[str] = set()
+        self.proxied = False
         self._wildcard = is_wildcard(address)
         self._own = {address.lower().strip("[]")}
         if not is_loopback(address):
@@ -65,6 +72,21 @@ class Guard:
         if match is None:
             raise ViewerError(f"{host!r} is not the name of a host")
         self.hosts.add(match[1].lower().strip("[]"))
+
+    def learn(self, host: str) -> bool:
+        """Know the server by a name from now on, if a proxy is expected; return whether it is so.
+
+        Parameters
+        ----------
+        host : str
+            What a request said that named a viewer's token.  Who has that needs no other name to
+            be answered, so that no more is given away.
+        """
+        match = _HOST.fullmatch(host)
+        if match is None or not self.proxied or len(self.hosts) >= _MAX_HOSTS:
+            return False
+        self.hosts.add(match[1].lower().strip("[]").rstrip("."))
+        return True
 
     def allow_source(self, origin: str) -> None:
         """Let pages load data from another server.
@@ -98,6 +120,7 @@ class Guard:
         if match is None:
             return "This request does not say properly by which name it asks for the server."
         hub = _HUB in os.environ
+        trusted = hub or self.proxied
         if not (hub or self._knows(match[1].lower().strip("[]").rstrip("."))):
             return (
                 "This server is not known by the name that it was asked for. If that is the name "
@@ -105,7 +128,7 @@ class Guard:
             )
         origin = headers.get("origin")
         site = headers.get("sec-fetch-site")
-        if origin is not None and not self._same(origin, host, hub and site == "same-origin"):
+        if origin is not None and not self._same(origin, host, trusted and site == "same-origin"):
             return "This request is from a page of another origin."
         if method not in ("GET", "HEAD") and site in ("cross-site", "same-site") and not origin:
             return "This request is from a page of another site."
@@ -129,7 +152,7 @@ class Guard:
                 " ".join(["connect-src 'self' blob: data:", *sources]),
                 "base-uri 'none'",
                 "form-action 'none'",
-                " ".join(["frame-ancestors 'self'", *local, *frames]),
+                " ".join(["frame-ancestors 'self'", *local, *frames, *sorted(self.frames)]),
             )
         )
 

@@ -18,13 +18,24 @@ from .guard import Guard, is_loopback, is_wildcard
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterable
 
     from .sources import Registry
 
-__all__ = ["allow", "is_running", "port", "registry", "set_server_bind_address", "start", "stop"]
+__all__ = [
+    "allow",
+    "expect_proxy",
+    "is_running",
+    "port",
+    "registry",
+    "set_server_bind_address",
+    "start",
+    "stop",
+]
 
 HEADER_SECONDS = 10.0  # for the whole of a request's head
 KEEP_ALIVE_SECONDS = 30
+STALL_SECONDS = 60.0  # in which a client takes nothing of what it is sent
 MAX_HEADER = 64 << 10  # bytes
 MAX_CONNECTIONS = 4096
 _START_SECONDS = 20.0
@@ -72,6 +83,8 @@ class _Running:
             timeout_graceful_shutdown=1,
             limit_concurrency=_most(),
         )
+        config.load()
+        config.loaded_app = config.app  # without uvicorn's own log of addresses, of level 5
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self._run, name="nibabel-data-viewer", daemon=True)
         self.thread.start()
@@ -132,6 +145,21 @@ def start(*, near: bool = False) -> str:
         else:
             host = _shown(address)
         return f"http://{host}:{_running.port}"
+
+
+def expect_proxy(frames: Iterable[str] = ()) -> None:
+    """Let the server be asked for by the name of a proxy that only the browser knows.
+
+    Parameters
+    ----------
+    frames : iterable of str, optional
+        Origins of pages that may have the page of a viewer in a frame.
+    """
+    with _lock:
+        start()
+        assert _running is not None
+        _running.guard.proxied = True
+        _running.guard.frames.update(frames)
 
 
 def port() -> int:
@@ -299,6 +327,8 @@ def _protocol() -> type[asyncio.Protocol]:
             self.access_log = False  # tokens are in addresses
             self._head = 0
             self._deadline: asyncio.TimerHandle | None = None
+            self._pauses = 0
+            self._watched = False
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -320,6 +350,12 @@ def _protocol() -> type[asyncio.Protocol]:
             if self._deadline is not None and self._head > MAX_HEADER:
                 self._late()
 
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._pauses += 1
+            if not self._watched:
+                self._watch((0, 0))
+
         def on_headers_complete(self) -> None:
             self._end()
             super().on_headers_complete()
@@ -332,6 +368,14 @@ def _protocol() -> type[asyncio.Protocol]:
             if self._deadline is not None:
                 self._deadline.cancel()
                 self._deadline = None
+
+        def _watch(self, before: tuple[int, int]) -> None:
+            now = self._pauses, self.transport.get_write_buffer_size()
+            self._watched = now[1] > 0 and self.flow.write_paused and now != before
+            if self._watched:
+                self.loop.call_later(STALL_SECONDS, self._watch, now)
+            elif now == before:
+                self.transport.abort()
 
         def _late(self) -> None:
             self._end()

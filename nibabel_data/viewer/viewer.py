@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import html
-import math
 import os
 import secrets
 import threading
 import time
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+import warnings
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, final
 
 from ..errors import ViewerError
-from . import screenshot, serving
-from .pools import BusyError, MeshPool, Pool
+from . import pagestate, screenshot, serving
+from .callbacks import Callbacks
 from .state import SharedState
 
 if TYPE_CHECKING:
@@ -21,33 +20,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from .layers import Layer
+    from .pools import MeshPool, Pool
+    from .pyramid import Scales
     from .state import Json
 
-__all__ = ["Action", "Viewer"]
+__all__ = ["Viewer"]
 
 _HEARD = 1.0  # seconds in which a page that shows a layer begins to load it again
-_EVENTS = ("position", "selection", "state")
-
-
-class Action(NamedTuple):
-    """What a page tells of a key or a click.
-
-    Attributes
-    ----------
-    event : str
-        As it was given to `Viewer.on`.
-    position : tuple of float or None
-        Under the mouse, in the units of `Viewer.dimensions`.
-    values : dict
-        Of each layer, the value under the mouse.
-    state : dict
-        Of the page.
-    """
-
-    event: str
-    position: tuple[float, ...] | None
-    values: Json
-    state: Json
 
 
 @final
@@ -86,9 +65,9 @@ class Viewer:
         self._convention = convention
         self._desk = screenshot.Desk()
         self._layers: dict[str, Layer] = {}
+        self._scales: dict[str, Scales] = {}  # by the key of the volume's source
         self._lock = threading.RLock()
-        self._callbacks: dict[str, list[Callable[..., Any]]] = {}
-        self._pool = Pool(1)
+        self._callbacks = Callbacks()
         self._seen: Json = {}
         self._registry = serving.registry()
         self._registry.add_page(self)
@@ -118,13 +97,14 @@ class Viewer:
         data : object
             An array ``(z, y, x)`` or ``(channel, z, y, x)``, of any library that `wrap` takes; an
             image of nibabel or the path of one, which is shown in the scanner's space; a `Mesh`, a
-            `Skeleton`, or the path of a surface or a tractogram.  It is kept, not copied, until it
-            is removed.
+            `Skeleton`, or the path of a surface or a tractogram; points, as `read_points` returns
+            them, or the path of a table of them.  It is kept, not copied, until it is removed; of a
+            large array coarser scales are made in the background, in up to 1 GiB of memory.
         name : str, optional
             Of the layer; one that has the name already is replaced.
-        kind : {'image', 'segmentation'}, optional
+        kind : {'image', 'segmentation', 'points'}, optional
             By default a segmentation if there are labels, or three axes of uint32 or uint64, or the
-            image looks like one.
+            image looks like one.  A list or an array of points is told by this.
         voxel_size : float, sequence or mapping of float, optional
             Of an array: of each voxel along x, y and z, in this order (or one for each axis of
             `axes`, in theirs).  By default 1, or as the array has it.
@@ -154,6 +134,11 @@ class Viewer:
         ------
         ViewerError
             If it cannot be shown, or the viewer was closed.
+
+        Warns
+        -----
+        UserWarning
+            Once, if what is shown is not to the bit what is there.
         """
         self._check_open()
         try:
@@ -179,14 +164,18 @@ class Viewer:
         )
         if not visible:
             layer.state["visible"] = False
+        if layer.volume is not None and layer.volume.shown.remark:
+            remark = f"Layer {layer.name!r}: {layer.volume.shown.remark}"
+            warnings.warn(remark, UserWarning, stacklevel=2)
         with self._lock:
             self._check_open()
             for source in layer.sources:
                 source.failed = _Failed(self, layer.name)
                 self._registry.add_source(source)
-            self.shared.change(lambda state: _put(state, layer))
+            self.shared.change(lambda state: pagestate.put(state, layer))
             old = self._layers.get(layer.name)
             self._layers[layer.name] = layer  # once a page's edits can no more lack it
+            self._make_scales(layer)
         if old is not None:
             self._drop(old)
         return layer.name
@@ -202,7 +191,7 @@ class Viewer:
         self._layer(name)
 
         def without(state: Json) -> None:
-            state["layers"] = [one for one in _layers(state) if one.get("name") != name]
+            state["layers"] = [one for one in pagestate.layers(state) if one.get("name") != name]
 
         self.shared.change(without)
         with self._lock:
@@ -227,18 +216,30 @@ class Viewer:
                 source.mended()
             if layer.volume is not None:
                 new[layer.sources[0].key] = layer.volume.refresh()
+                scales = self._scales.get(layer.sources[0].key)
+                if scales is not None:  # it was not removed meanwhile
+                    scales.start()
 
         def apply(config: Json) -> None:
             config.setdefault("sourceGenerations", {}).update(new)
             for layer in layers:
-                config.get("statusMessages", {}).pop(_message_key(layer.name), None)
+                config.get("statusMessages", {}).pop(_message(layer.name), None)
 
         self.config.change(apply)
+        large = [layer for layer in layers if layer.sources and layer.sources[0].multires]
+        if large:
+            from .layers import renew
+
+            def again(state: Json) -> None:
+                for layer in large:
+                    renew(state, layer)
+
+            self.shared.change(again)
 
     @property
     def layers(self) -> tuple[str, ...]:
         """The names of the layers, in the order of the page."""
-        return tuple(str(layer.get("name")) for layer in _layers(self.shared.value))
+        return tuple(str(layer.get("name")) for layer in pagestate.layers(self.shared.value))
 
     # What the page and Python share
 
@@ -277,8 +278,8 @@ class Viewer:
 
     @property
     def position(self) -> tuple[float, ...] | None:
-        """Where the page looks, along `dimensions`; None if no page has said.  Set it to move."""
-        return _position(self.shared.value)
+        """Where the page looks, along `dimensions`; None if there is nothing.  Set it to move."""
+        return pagestate.position(self.shared.value)
 
     @position.setter
     def position(self, value: Sequence[float]) -> None:
@@ -293,9 +294,9 @@ class Viewer:
         ViewerError
             If there is none of this name.
         """
-        for layer in _layers(self.shared.value):
-            if layer.get("name") == name:
-                return _segments(layer)
+        for layer in pagestate.layers(self.shared.value):
+            if str(layer.get("name")) == name:
+                return pagestate.segments(layer)
         raise self._unknown(name)
 
     def select(self, name: str, segments: Iterable[int]) -> None:
@@ -309,7 +310,7 @@ class Viewer:
         chosen = [str(int(number)) for number in segments]
 
         def apply(state: Json) -> None:
-            for layer in _layers(state):
+            for layer in pagestate.layers(state):
                 if layer.get("name") == name:
                     layer["segments"] = chosen
                     return
@@ -336,18 +337,12 @@ class Viewer:
             Ends it.
         """
         self._check_open()
-        with self._lock:
-            self._callbacks.setdefault(event, []).append(callback)
-        if event not in _EVENTS:
-            self.config.change(self._bind)
+        self._callbacks.add(event, callback)
+        self.config.change(self._callbacks.bind)
 
         def end() -> None:
-            with self._lock:
-                if callback in self._callbacks.get(event, ()):
-                    self._callbacks[event].remove(callback)
-                if not self._callbacks.get(event):
-                    self._callbacks.pop(event, None)
-            self.config.change(self._bind)
+            self._callbacks.remove(event, callback)
+            self.config.change(self._callbacks.bind)
 
         return end
 
@@ -388,6 +383,89 @@ class Viewer:
 
             replace_file(os.fspath(path), picture)
         return picture
+
+    # What is kept of it
+
+    def save_state(self, path: str | os.PathLike[str]) -> None:
+        """Write the state of the page as JSON; the data are not in it.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        from . import export
+
+        with self._lock:
+            keys = [source.key for layer in self._layers.values() for source in layer.sources]
+        export.save_state(self.shared.value, keys, path)
+
+    def load_state(self, path: str | os.PathLike[str]) -> None:
+        """Show layers as they were when a state was saved, by their names.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            What `save_state` wrote, here or in another process.
+
+        Raises
+        ------
+        ViewerError
+            If it is no state, or has a layer that was not added here.
+        OSError
+            If it cannot be read.
+        """
+        self._check_open()
+        from . import export
+
+        here = {str(one.get("name")): one for one in pagestate.layers(self.shared.value)}
+        self.shared.set(export.load_state(path, here))
+
+    def save_html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        voxels: int | None = None,
+        picture: bytes | None = None,
+    ) -> None:
+        """Write a page that shows the layers without Python and without network.
+
+        It holds the client and the voxels, and of the segments that are chosen their meshes.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file.
+        voxels : int, optional
+            How many bytes of voxels, before they are compressed; by default 64 MiB.  If there are
+            more, the largest volume is saved coarser, until there are not.
+        picture : bytes, optional
+            A PNG, seen until all is there; by default a screenshot, if a page is open.
+
+        Raises
+        ------
+        ViewerError
+            If an array cannot be read, or is too large.
+        OSError
+            If it cannot be written.
+        """
+        self._check_open()
+        from . import export
+
+        if picture is None and self.streams > 0:
+            with suppress(ViewerError):
+                picture = self.screenshot(timeout=5.0)
+        state = self.shared.value
+        with self._lock:
+            layers = list(self._layers.values())
+        export.save_html(
+            state,
+            layers,
+            path,
+            title=", ".join(self.layers),
+            voxels=export.VOXELS if voxels is None else voxels,
+            picture=picture,
+        )
 
     # Where it is
 
@@ -430,11 +508,10 @@ class Viewer:
             self.config.set({"statusMessages": {"closed": "This viewer was closed in Python."}})
             self.closed = True
             layers, self._layers = list(self._layers.values()), {}
-            self._callbacks = {}
+        self._callbacks.close()
         self._registry.remove_page(self)
         for layer in layers:
             self._drop(layer)
-        self._pool.close()
         self.config.wake()
 
     def __enter__(self) -> Viewer:
@@ -448,21 +525,21 @@ class Viewer:
 
     def __repr__(self) -> str:
         where = "closed" if self.closed else f"at {self.url}" if serving.is_running() else "new"
-        return f"<Viewer {where}: {len(self._layers)} layers>"
+        return f"<Viewer {where}: {self._count()}>"
+
+    def _count(self) -> str:
+        return f"{len(self._layers)} layer{'s' * (len(self._layers) != 1)}"
 
     def _repr_html_(self) -> str:
         if self.closed:
             return "<p>This viewer was closed.</p>"
-        url = self.url
-        prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
-        if prefix:  # the page of the notebook is at the hub: it knows no other way here
-            url = f"{prefix.rstrip('/')}/proxy/{serving.port()}/v/{self.token}/"
-        url = html.escape(url)
-        return (
-            f'<iframe src="{url}" style="width: 100%; height: 600px; border: 0" '
-            f'allow="fullscreen; clipboard-write"></iframe>\n<a href="{url}" target="_blank" '
-            'rel="noopener">Open in a tab of its own</a>'
-        )
+        from . import notebook
+
+        serving.expect_proxy(notebook.ancestors())
+        return notebook.frame(self.url, serving.port(), f"v/{self.token}/")
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/html": self._repr_html_(), "text/plain": f"Viewer of {self._count()}"}
 
     # What the server calls
 
@@ -471,47 +548,22 @@ class Viewer:
         if name == "screenshot":
             self._desk.take(state.get("screenshot"))
             return True
-        event = name.removeprefix("on:")
-        if event == name or event not in self._callbacks:
-            return False
-        try:
-            place = tuple(float(number) for number in state.get("mousePosition") or ()) or None
-        except (TypeError, ValueError):
-            place = None
-        values, whole = state.get("selectedValues"), state.get("viewerState")
-        self._call(
-            event,
-            Action(
-                event,
-                place,
-                values if isinstance(values, dict) else {},
-                whole if isinstance(whole, dict) else {},
-            ),
-        )
-        return True
+        return self._callbacks.acted(name, state)
 
     def edited(self) -> None:
         """Take note that a page has changed the state."""
         state = self.shared.value
-        shown = {layer.get("name") for layer in _layers(state)}
+        shown = {str(layer.get("name")) for layer in pagestate.layers(state)}
         with self._lock:
             gone = [self._layers.pop(name) for name in list(self._layers) if name not in shown]
             seen, self._seen = self._seen, state
         for layer in gone:
             self._drop(layer)
-        if not self._callbacks:
-            return
-        self._call("state", state)
-        if _position(state) != _position(seen):
-            self._call("position", _position(state))
-        before = {one.get("name"): _segments(one) for one in _layers(seen)}
-        for one in _layers(state):
-            if _segments(one) != before.get(one.get("name"), ()):
-                self._call("selection", one.get("name"), _segments(one))
+        self._callbacks.changed(seen, state)
 
     def unreadable(self, name: str) -> None:
         """Have pages say that a layer cannot be read."""
-        key, text = _message_key(name), f"Layer {name} cannot be read: see the messages of Python."
+        key, text = _message(name), f"Layer {name} cannot be read: see the messages of Python."
         if self.config.value.get("statusMessages", {}).get(key) != text:
             self.config.change(lambda c: c.setdefault("statusMessages", {}).__setitem__(key, text))
 
@@ -521,29 +573,16 @@ class Viewer:
         self.shared.after_fork()
         self.config.after_fork()
         self.streams = 0
+        self._callbacks.after_fork()
         self._desk = screenshot.Desk()
-        pools: list[Pool | MeshPool] = [self._pool]
+        pools: list[Pool | MeshPool] = []
         for layer in self._layers.values():
             for source in layer.sources:
                 pools += [source.pool, source.mesh_pool]
         for pool in pools:
             pool.after_fork()
-
-    def _call(self, event: str, *arguments: object) -> None:
-        for callback in tuple(self._callbacks.get(event, ())):
-            try:
-                self._pool.submit(partial(callback, *arguments))
-            except BusyError:
-                return  # the callbacks are slower than the page
-
-    def _bind(self, config: Json) -> None:
-        events = [event for event in self._callbacks if event not in _EVENTS]
-        config["actions"] = ["screenshot", *(f"on:{event}" for event in events)]
-        bindings: dict[str, Json] = {"viewer": {}, "dataView": {}}
-        for event in events:
-            mouse = any(word in event for word in ("mouse", "click", "wheel", "touch"))
-            bindings["dataView" if mouse else "viewer"][event] = f"on:{event}"
-        config["inputEventBindings"] = bindings
+        for scales in self._scales.values():
+            scales.after_fork()
 
     def _check_open(self) -> None:
         if self.closed:
@@ -559,8 +598,18 @@ class Viewer:
         names = ", ".join(map(repr, self._layers)) or "there is none yet"
         return ViewerError(f"There is no layer {name!r} ({names}).")
 
+    def _make_scales(self, layer: Layer) -> None:
+        if layer.volume is not None:
+            from .pyramid import Scales
+
+            scales = Scales(layer.volume, f"layer {layer.name!r}")
+            self._scales[layer.sources[0].key] = scales
+            scales.start()
+
     def _drop(self, layer: Layer) -> None:
         keys = {source.key for source in layer.sources}
+        for key in keys & self._scales.keys():
+            self._scales.pop(key).stop()
         for source in layer.sources:
             self._registry.remove_source(source)
 
@@ -569,7 +618,7 @@ class Viewer:
             for key in keys & generations.keys():
                 del generations[key]
             if layer.name not in self._layers:
-                config.get("statusMessages", {}).pop(_message_key(layer.name), None)
+                config.get("statusMessages", {}).pop(_message(layer.name), None)
 
         self.config.change(forget)
 
@@ -587,49 +636,5 @@ class _Failed:
         self._viewer.unreadable(self._name)
 
 
-def _put(state: Json, layer: Layer) -> None:
-    layers = _layers(state)
-    for place, one in enumerate(layers):
-        if one.get("name") == layer.name:
-            layers[place] = layer.state
-            break
-    else:
-        layers.append(layer.state)
-    state["layers"] = layers
-    dimensions = state.setdefault("dimensions", {})
-    first = not dimensions
-    for name, scale in layer.dimensions.items():
-        dimensions.setdefault(name, scale)
-    if "position" in state and len(state["position"]) != len(dimensions):
-        del state["position"]  # of fewer axes; the page takes the middle
-    if first:
-        for key, value in layer.view.items():
-            state.setdefault(key, value)
-
-
-def _layers(state: Json) -> list[Json]:
-    found = state.get("layers")
-    if not isinstance(found, list):
-        return []
-    return [layer for layer in found if isinstance(layer, dict)]
-
-
-def _segments(layer: Json) -> tuple[int, ...]:
-    found = []
-    for said in layer.get("segments") or () if isinstance(layer.get("segments"), list) else ():
-        text = str(said)
-        if text.isascii() and text.isdigit():  # one that is starred but not shown begins with !
-            found.append(int(text))
-    return tuple(found)
-
-
-def _position(state: Json) -> tuple[float, ...] | None:
-    place = state.get("position")
-    if not isinstance(place, list):
-        return None
-    numbers = tuple(float(n) for n in place if isinstance(n, int | float))
-    return numbers if len(numbers) == len(place) and all(map(math.isfinite, numbers)) else None
-
-
-def _message_key(name: str) -> str:
+def _message(name: str) -> str:
     return f"unreadable {name}"
