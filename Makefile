@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format doc bench bench-mechanisms clean
+.PHONY: demo test check format doc bench bench-mechanisms bench-viewer clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo  ## install, and locate a real brain
@@ -33,6 +33,9 @@ bench: $(VENV)/.test  ## measure beside nibabel, pooch and bare Python
 
 bench-mechanisms: $(VENV)/.test  ## measure mechanisms beside Glia: half an hour
 	$(BIN)/python benchmarks/mechanisms.py --readme README.rst $(ARGS)
+
+bench-viewer: $(VENV)/.test  ## measure the viewer beside neuroglancer and igneous: ten minutes
+	$(BIN)/python benchmarks/viewer.py --igneous --readme README.rst $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist doc/_build doc/api *.egg-info .coverage* htmlcov

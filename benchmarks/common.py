@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -89,6 +90,10 @@ class Benchmark(Generic[Effort]):
     slow: str = ""
     """The peer that can be left out, since it takes minutes: the option is ``--without-NAME``."""
     measure_rest: Callable[[bool], list[Row]] | None = None
+    measure_parts: Callable[..., list[Row]] | None = None
+    """Measures the workers named in ``parts=``: the option is ``--only``."""
+    extra: str = ""
+    """The part that is measured only if it is asked for: the option is ``--NAME``."""
 
     @property
     def marks(self) -> tuple[str, str]:
@@ -245,6 +250,19 @@ def put_into(readme: Path, marks: tuple[str, str], lines: Sequence[str]) -> None
     readme.write_text(f"{before}{begin}\n\n{table}\n\n{end}{after}", encoding="utf-8")
 
 
+def parts_of(names: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return what reads a list of names, of those that there are."""
+
+    def read(text: str) -> list[str]:
+        chosen = text.split(",")
+        for name in chosen:
+            if name not in names:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(names)}")
+        return chosen
+
+    return read
+
+
 def main(benchmark: Benchmark[Effort], argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=benchmark.summary)
     result = benchmark.script.with_suffix(".json")
@@ -257,12 +275,26 @@ def main(benchmark: Benchmark[Effort], argv: Sequence[str] | None = None) -> Non
         described = "leave out what takes minutes: no result is kept, but for --json"
         name = f"--without-{benchmark.slow}"
         parser.add_argument(name, action="store_true", dest="rest", help=described)
+    if benchmark.measure_parts is not None:
+        names = [name for name in benchmark.workers if name != benchmark.extra]
+        described = f"measure only these of {','.join(names)}: no result is kept, but for --json"
+        parser.add_argument("--only", metavar="PART,PART", type=parts_of(names), help=described)
+        described = f"measure beside {benchmark.extra} too, installed for it: minutes more"
+        parser.add_argument(
+            f"--{benchmark.extra}", action="store_true", dest="extra", help=described
+        )
     arguments = parser.parse_args(argv)
+    some = benchmark.measure_parts is not None and arguments.only is not None
+    if benchmark.measure_parts is not None:
+        chosen = [*(arguments.only or names), *[benchmark.extra] * arguments.extra]
+        measure = partial(benchmark.measure_parts, parts=chosen)
     rest = benchmark.measure_rest is not None and arguments.rest
     if benchmark.measure_rest is not None and rest:
         if arguments.readme:
             parser.error("a table is of one run, with nothing left out")
         measure = benchmark.measure_rest
+    if some and arguments.readme:
+        parser.error("a table is of one run, with nothing left out")
     if arguments.worker:
         effort = benchmark.quick if arguments.quick else benchmark.full
         print(json.dumps(benchmark.workers[arguments.worker](effort, Path.cwd())))
@@ -272,7 +304,7 @@ def main(benchmark: Benchmark[Effort], argv: Sequence[str] | None = None) -> Non
     print("\n".join(aligned([HEADER, *table])))
     facts = {**machine(benchmark.versions), **benchmark.facts()}
     content = {"machine": facts, "quick": arguments.quick, "rows": [*map(facts_of, rows)]}
-    if rest and arguments.json == result:
+    if (rest or some) and arguments.json == result:
         return  # what was measured in full stays
     arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     if arguments.readme:

@@ -77,3 +77,32 @@ def test_a_table_of_mechanisms_leaves_nothing_out(tmp_path: Path) -> None:
     result = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60)
     assert result.returncode == 2
     assert "a table is of one run" in result.stderr
+
+
+def test_the_viewer_is_measured_beside_neuroglancer(tmp_path: Path) -> None:
+    for module in ("neuroglancer", "uvicorn"):
+        pytest.importorskip(module, reason="needs pip install 'nibabel-data[view]'")
+    command = [sys.executable, PROJECT / "benchmarks" / "viewer.py", "--quick"]
+    options = ["--only", "import,chunks", "--json", tmp_path / "out.json"]
+    result = subprocess.run([*command, *options], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    facts = json.loads((tmp_path / "out.json").read_text())
+    figures = {row["figure"].partition(",")[0] for row in facts["rows"]}
+    assert figures >= {"import", "chunk of 64³ u8", "chunk of 64³ labels"}
+    assert {row["beside"] for row in facts["rows"]} >= {"constant f32", "official f32"}
+    assert all(row["ours"] > 0 and row["ratio"] > 0 for row in facts["rows"])
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--only", "import", "--readme", "README.rst"], "a table is of one run"),
+        (["--only", "import,telepathy"], "'telepathy' is none of import, chunks"),
+    ],
+)
+def test_a_table_of_the_viewer_leaves_nothing_out(options: list[str], why: str) -> None:
+    pytest.importorskip("numpy", reason="needs pip install 'nibabel-data[view]'")
+    command = [sys.executable, PROJECT / "benchmarks" / "viewer.py", *options]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert why in result.stderr
