@@ -21,6 +21,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
     "numpydoc",
+    "screenshots",
     "shellblocks",
 ]
 exclude_patterns = ["_build"]

@@ -4,6 +4,7 @@ This extension makes the ``code-block`` directive hand them to Sphinx's doctest 
 
 * in a ``console`` block each line ``$ command`` is run, and its output compared with what follows.
   A command must succeed, unless the block says ``:status: N``: then its last one ends with N;
+  its last one gets Ctrl-C once it has printed the text of ``:until: text``;
 * any other block with a ``:caption:`` is the content of the file of that name, and is written;
 * a block that is neither says ``:untested: why``, or the build fails.
 
@@ -20,6 +21,7 @@ import atexit
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,6 +45,7 @@ PACKAGES = {"dbbs-catalogue": "6.0.1"}
 """Packages of mechanisms for Glia, which pages use; by name, the version."""
 
 _SET = {
+    "BROWSER": "true",  # the command, which opens nothing
     "COLUMNS": "80",
     "LC_ALL": "C.UTF-8",
     "NO_COLOR": "1",
@@ -106,18 +109,33 @@ class Scene:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self._real(text) + "\n", encoding="utf-8")
 
-    def sh(self, command: str, status: int = 0) -> None:
+    def sh(self, command: str, status: int = 0, until: str = "") -> None:
         """Run a command, print what it prints, and keep its directory and its exports."""
         state = Path(self.root, "state")
         script = f"exec 2>&1\n{self._real(command)}\nx=$?; {{ pwd; env -0; }} >{state}; exit $x"
-        done = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, encoding="utf-8")
+        shell = subprocess.Popen(
+            ["bash", "-c", script],
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            start_new_session=bool(until),
+        )
+        assert shell.stdout is not None
+        printed = ""
+        while until and until not in printed:
+            line = shell.stdout.readline()
+            if not line:
+                break
+            printed += line
+        if until:
+            os.killpg(shell.pid, signal.SIGINT)
+        printed += shell.communicate()[0]
         directory, _, variables = state.read_text(encoding="utf-8").partition("\n")
         os.chdir(directory)
         os.environ.clear()
         os.environ.update(re.findall(r"([^=\0]+)=([^\0]*)\0", variables))
-        output = done.stdout.replace(self.root, "").replace(sys.prefix, HOME + "/env").rstrip()
-        if done.returncode != status:
-            raise AssertionError(f"exit status {done.returncode}, not {status}: {output}")
+        output = printed.replace(self.root, "").replace(sys.prefix, HOME + "/env").rstrip()
+        if shell.returncode != status:
+            raise AssertionError(f"exit status {shell.returncode}, not {status}: {output}")
         if output:
             print(output)
 
@@ -131,6 +149,7 @@ class TestedBlock(CodeBlock):
     option_spec: ClassVar = {
         **CodeBlock.option_spec,
         "status": directives.nonnegative_int,
+        "until": directives.unchanged_required,
         "untested": directives.unchanged_required,
     }
 
@@ -141,7 +160,7 @@ class TestedBlock(CodeBlock):
         if "untested" in self.options:
             return shown
         if self.arguments == ["console"]:
-            test = _as_doctest(text, self.options.get("status", 0))
+            test = _as_doctest(text, self.options.get("status", 0), self.options.get("until", ""))
         elif "caption" in self.options:
             if self.arguments == ["make"]:  # docutils has no tabs
                 text = re.sub("^ {8}", "\t", text, flags=re.MULTILINE)
@@ -153,15 +172,15 @@ class TestedBlock(CodeBlock):
         return shown
 
 
-def _as_doctest(text: str, status: int) -> str:
+def _as_doctest(text: str, status: int, until: str) -> str:
     """Return ``$ command`` lines, each with its output, as calls of `Scene.sh`."""
     if not text.startswith("$ "):
         raise ValueError(f"a console block begins with '$ ', not {text[:20]!r}")
     *commands, last = re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]
     test = []
-    for block, ends in [*((command, 0) for command in commands), (last, status)]:
+    for block, *ends in [*((command, 0, "") for command in commands), (last, status, until)]:
         command, _, output = block.partition("\n")
-        test.append(f">>> sh({command!r}, {ends})")
+        test.append(f">>> sh({command!r}, {ends[0]}, {ends[1]!r})")
         test.extend(line or "<BLANKLINE>" for line in output.rstrip("\n").split("\n") if output)
     return "\n".join(test) + "\n"
 

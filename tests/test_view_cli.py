@@ -100,3 +100,43 @@ def test_the_demo_shows_a_brain_with_its_tissues(tmp_path: Path) -> None:
     assert len(pixels) > 300  # a brain, and not an empty page
     assert any(r > 120 and r > 1.5 * b for r, _, b in pixels)  # grey matter is orange
     assert any(b > 100 and b > 1.15 * g and b > r for r, g, b in pixels)  # white matter, purple
+
+
+@needs_view
+def test_a_page_is_saved_that_needs_no_server(tmp_path: Path) -> None:
+    import numpy as np
+
+    np.save(tmp_path / "cells.npy", np.arange(60, dtype="u1").reshape(3, 4, 5))
+    result = run(tmp_path / "cells.npy", "--save", tmp_path / "cells.html")
+    assert (result.returncode, result.stdout) == (0, f"{tmp_path / 'cells.html'}\n"), result.stderr
+    assert "<html" in (tmp_path / "cells.html").read_text()
+
+
+@needs_view
+def test_an_array_in_a_file_of_hdf5_is_named_with_the_file(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "cells.h5", "w") as file:
+        file["a/b"] = [[[1, 2], [3, 4]]]
+        file["c"] = [[[1, 2], [3, 4]]]
+    result = run(f"{tmp_path / 'cells.h5'}:/a/b", "--save", tmp_path / "cells.html")
+    assert result.returncode == 0, result.stderr
+    result = run(tmp_path / "cells.h5", "--save", tmp_path / "cells.html")
+    assert result.returncode == 1
+    assert f"Name one of them:  {tmp_path / 'cells.h5'}:/a/b" in result.stderr
+
+
+@needs_view
+def test_the_port_is_chosen_for_a_tunnel(tmp_path: Path) -> None:
+    import socket
+
+    import numpy as np
+
+    np.save(tmp_path / "cells.npy", np.ones((3, 4, 5), "u1"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = run(tmp_path / "cells.npy", "--no-browser", "--port", port)
+    assert result.returncode == 1
+    assert str(port) in result.stderr
+    assert "Traceback" not in result.stderr

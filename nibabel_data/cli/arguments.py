@@ -118,36 +118,6 @@ def _mech(parser: argparse.ArgumentParser) -> None:
     declare_verbs(parser)
 
 
-def _view(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "what",
-        metavar="FILE|PACKAGE",
-        nargs="?",
-        help="an image, surface or tractogram; or a package",
-    )
-    parser.add_argument(
-        "files", metavar="FILE", nargs="*", default=[], help="more files; of a package, its files"
-    )
-    parser.add_argument("--demo", action="store_true", help="show the brain that nilearn carries")
-    parser.add_argument(
-        "--kind", choices=("image", "segmentation"), help="what the voxels are (the default: guess)"
-    )
-    parser.add_argument(
-        "--labels", metavar="TABLE", help="names and colours of the last file's labels"
-    )
-    parser.add_argument(
-        "--convention",
-        choices=("radiological", "neurological"),
-        default="radiological",
-        help="which side is left (the default is radiological)",
-    )
-    parser.add_argument("--screenshot", metavar="PNG", help="write a picture, and end")
-    parser.add_argument(
-        "--timeout", type=float, default=60.0, metavar="S", help="seconds to wait for the picture"
-    )
-    parser.add_argument("--no-browser", action="store_true", help="only print the address")
-
-
 VERBS = (
     Verb("path", "search:path", "show the search path: roots, origins, states"),
     Verb("list", "search:list_packages", "list the packages, versions, shadowed copies", _list),
@@ -182,5 +152,3 @@ MECHANISMS = (
         json=False,
     ),
 )
-
-VIEWER = (Verb("view", "view:view", "show images and labels in the browser", _view, json=False),)

@@ -5,7 +5,7 @@ Plain words are read without argparse (`plain`).
 
 from __future__ import annotations
 
-from . import arguments, package_arguments
+from . import arguments, package_arguments, view_arguments
 from .plain import Plain
 
 __all__ = ["VERBS", "parser", "read_by_argparse", "read_words"]
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .plain import Values
 
-_WINGS = (arguments.VERBS, package_arguments.VERBS, arguments.MECHANISMS, arguments.VIEWER)
+_WINGS = (arguments.VERBS, package_arguments.VERBS, arguments.MECHANISMS, view_arguments.VERBS)
 
 VERBS = {verb.name: verb for wing in _WINGS for verb in wing}
 

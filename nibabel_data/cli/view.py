@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import DataError, ViewerError
 from ..locate import make_datasource
-from .output import shown
+from .pages import listen, show
 
 __all__ = ["view"]
 
@@ -17,6 +17,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..viewer import Viewer
 
+_DEMO_VIEW = {
+    "crossSectionBackgroundColor": "#000000",
+    "projectionScale": 270,
+    "showDefaultAnnotations": False,
+    "showSlices": False,
+}
 _TISSUES = {1: ("grey matter", "#e08214"), 2: ("white matter", "#8073ac")}
 
 
@@ -28,6 +34,7 @@ def view(arguments: argparse.Namespace) -> int:
     paths = [] if arguments.demo else _paths(arguments.what, arguments.files)
     from .. import viewer as wing
 
+    listen(arguments)
     viewer = wing.Viewer(convention=arguments.convention)
     try:
         if arguments.demo:
@@ -36,11 +43,7 @@ def view(arguments: argparse.Namespace) -> int:
             labels = arguments.labels if path is paths[-1] else None
             kind = arguments.kind or ("segmentation" if labels else None)
             viewer.add(path, kind=kind, labels=labels)
-        if arguments.screenshot:
-            viewer.screenshot(arguments.screenshot, timeout=arguments.timeout)
-            print(shown(arguments.screenshot))
-            return 0
-        _serve(viewer, open_browser=not arguments.no_browser)
+        show(viewer, arguments)
     finally:
         wing.stop()
     return 0
@@ -48,8 +51,8 @@ def view(arguments: argparse.Namespace) -> int:
 
 def _paths(what: str, files: list[str]) -> list[str]:
     """Return files on disk: as they are given, or of a data package."""
-    if os.path.exists(what):
-        missing = [file for file in files if not os.path.exists(file)]
+    if _is_file(what):
+        missing = [file for file in files if not _is_file(file)]
         if missing:
             raise DataError(f"no such file: {', '.join(missing)}")
         return [what, *files]
@@ -67,18 +70,9 @@ def _paths(what: str, files: list[str]) -> list[str]:
     return [os.fspath(package.path(*file.split("/"), must_exist=True)) for file in files]
 
 
-def _serve(viewer: Viewer, *, open_browser: bool) -> None:
-    import threading
-    import webbrowser
-
-    print(viewer.url, flush=True)
-    print("Ctrl-C ends it.", file=sys.stderr)
-    if open_browser:
-        webbrowser.open(viewer.local_url())
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
+def _is_file(name: str) -> bool:
+    """Return whether something on disk is named; of HDF5 with the array in it, ``FILE:/ARRAY``."""
+    return os.path.exists(name) or os.path.isfile(name.partition(":/")[0])
 
 
 def _add_demo(viewer: Viewer) -> None:
@@ -103,3 +97,5 @@ def _add_demo(viewer: Viewer) -> None:
     viewer.add(str(paths[0]), name="T1")
     image: Any = type(brain)(labels, brain.affine)
     viewer.add(image, name="tissues", kind="segmentation", labels=_TISSUES, segments=list(_TISSUES))
+    with viewer.txn() as state:
+        state |= _DEMO_VIEW

@@ -160,8 +160,9 @@ def test_refreshing_gives_a_new_generation(viewer: v.Viewer) -> None:
 
 
 def test_position_and_segments_are_read_and_set(viewer: v.Viewer) -> None:
-    viewer.add(np.zeros((2, 2, 2), "u4"), name="l")
     assert viewer.position is None
+    viewer.add(np.zeros((2, 4, 6), "u4"), name="l")
+    assert viewer.position == (3.5, 2.5, 1.5)
     viewer.position = (1, 2, 3)
     assert viewer.position == (1.0, 2.0, 3.0)
     viewer.select("l", [2**63, 5])
