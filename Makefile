@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+COMPILED := nibabel_data/viewer/_downsample.c nibabel_data/viewer/_downsample_mode.h
 
 .PHONY: demo test check format doc bench bench-mechanisms bench-viewer clean
 .DELETE_ON_ERROR:
@@ -49,6 +50,6 @@ $(VENV)/.demo: EXTRAS = demo
 $(VENV)/.test: EXTRAS = test
 $(VENV)/.check: EXTRAS = test,check
 $(VENV)/.doc: EXTRAS = test,doc
-$(VENV)/.demo $(VENV)/.test $(VENV)/.check $(VENV)/.doc: $(VENV)/bin/python pyproject.toml setup.py
+$(VENV)/.demo $(VENV)/.test $(VENV)/.check $(VENV)/.doc: $(VENV)/bin/python pyproject.toml setup.py $(COMPILED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'
 	touch $@

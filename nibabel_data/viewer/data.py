@@ -20,7 +20,7 @@ from ..errors import ViewerError
 from .waiting import held, worked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from typing import Any
 
     from starlette.requests import Request
@@ -37,8 +37,8 @@ CHUNK_SECONDS = 60.0
 MESH_SECONDS = 600.0
 _VOXELS = 1 << 21  # of one chunk
 _NUMBERS = re.compile(r"[0-9]{1,10}(?:,[0-9]{1,10}){0,15}")
-_RANGE = re.compile(r"bytes=([0-9]{1,15})-([0-9]{1,15})")
-_SPAN = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
+_RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
+_BYTES = "application/octet-stream"
 _NO_MESH = bytes(4)  # of no vertices
 FRESH = {"cache-control": "no-store"}
 
@@ -121,17 +121,15 @@ async def multires(request: Request) -> Response:
     except Exception as error:
         source.report(error)
         made = maker.nothing
-    type_ = "application/octet-stream"
     if name != number:
-        return Response(made.manifest, media_type=type_, headers=FRESH)
-    asked = _RANGE.fullmatch(request.headers.get("range", ""))
-    if asked is None:
-        return Response(made.data, media_type=type_, headers=FRESH)
-    begin, end, size = int(asked[1]), int(asked[2]) + 1, len(made.data)
-    if not begin < end <= size:
-        raise HTTPException(416, headers={"content-range": f"bytes */{size}"})
-    headers = {**FRESH, "content-range": f"bytes {begin}-{end - 1}/{size}"}
-    return Response(made.data[begin:end], 206, media_type=type_, headers=headers)
+        return Response(made.manifest, media_type=_BYTES, headers=FRESH)
+    span, size = _span(request), len(made.data)
+    if span is None:
+        return Response(made.data, media_type=_BYTES, headers=FRESH)
+    first, last = span
+    begin = max(0, size - (last or 0)) if first is None else first
+    end = size if first is None or last is None else min(size, last + 1)
+    return _part(made.data[begin:end], begin, size, FRESH)
 
 
 async def skeleton(request: Request) -> Response:
@@ -161,7 +159,7 @@ async def _object(
             raise
         except Exception as error:
             source.report(error)
-    return Response(made, media_type="application/octet-stream", headers=FRESH)
+    return Response(made, media_type=_BYTES, headers=FRESH)
 
 
 async def file(request: Request) -> Response:
@@ -172,17 +170,13 @@ async def file(request: Request) -> Response:
     found = source.files.get(request.path_params["name"])
     if found is None:
         raise HTTPException(404)
-    return Response(found, media_type="application/octet-stream", headers=FRESH)
+    return Response(found, media_type=_BYTES, headers=FRESH)
 
 
 async def _tree_file(request: Request, source: Source, tree: Tree) -> Response:
-    """Send a found of a tree, or the part of it that is asked for."""
+    """Send a file of a tree, or the part of it that is asked for."""
     source.asked += 1
-    range_ = _SPAN.fullmatch(request.headers.get("range", ""))
-    span = None
-    if range_ is not None and (range_[1] or range_[2]):
-        first, last = (int(text) if text else None for text in range_.groups())
-        span = (first, last)
+    span = _span(request)
     work = partial(tree.get, request.path_params["name"], span)
     try:
         found = await worked(request.receive, source.pool.run(work, CHUNK_SECONDS))
@@ -193,16 +187,27 @@ async def _tree_file(request: Request, source: Source, tree: Tree) -> Response:
         found = None
     if found is None:
         raise HTTPException(404)
-    headers = dict(FRESH)
-    if found.packed:
-        headers["content-encoding"] = "gzip"
+    headers = {**FRESH, "content-encoding": "gzip"} if found.packed else FRESH
     if span is not None:
-        if not found.content:
-            raise HTTPException(416, headers={"content-range": f"bytes */{found.size}"})
-        end = found.begin + len(found.content) - 1
-        headers["content-range"] = f"bytes {found.begin}-{end}/{found.size}"
-    status = 200 if span is None else 206
-    return Response(found.content, status, headers, media_type="application/octet-stream")
+        return _part(found.content, found.begin, found.size, headers)
+    return Response(found.content, media_type=_BYTES, headers=headers)
+
+
+def _span(request: Request) -> tuple[int | None, int | None] | None:
+    """Return the first and the last byte asked for; without the first, how many at the end."""
+    asked = _RANGE.fullmatch(request.headers.get("range", ""))
+    if asked is None or not (asked[1] or asked[2]):
+        return None
+    first, last = (int(text) if text else None for text in asked.groups())
+    return first, last
+
+
+def _part(content: bytes, begin: int, size: int, headers: Mapping[str, str]) -> Response:
+    """Return an answer with a part of something."""
+    if not content:
+        raise HTTPException(416, headers={"content-range": f"bytes */{size}"})
+    where = {"content-range": f"bytes {begin}-{begin + len(content) - 1}/{size}"}
+    return Response(content, 206, media_type=_BYTES, headers={**headers, **where})
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -71,6 +71,7 @@ _FLAGS = (
 )
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SIZE = (1280, 960)
+_PLAIN = {"showUIControls": False, "showPanelBorders": False}
 _QUIET = 0.1  # seconds in which a page asks for no data, after a picture
 _LARGEST = 8192  # pixels along a side
 
@@ -159,6 +160,7 @@ def _asked(
     page: Page, desk: Desk, size: tuple[int, int] | None, until: float, timeout: float
 ) -> bytes:
     before = page.config.value
+    wanted, resized = size, False
 
     def restore(config: Json) -> None:
         for key in ("screenshot", "viewerSize", "showUIControls", "showPanelBorders"):
@@ -174,7 +176,7 @@ def _asked(
             name = desk.expect()
             asked: Json = {"screenshot": name}
             if size is not None:
-                asked |= {"viewerSize": size, "showUIControls": False, "showPanelBorders": False}
+                asked |= {"viewerSize": wanted, **_PLAIN}
             page.config.change(partial(_ask, asked))
             reply = desk.wait(name, until)
             if reply is None:
@@ -184,7 +186,12 @@ def _asked(
                     "what the page says."
                 )
             # A page may have painted before it heard of a new size, or of what changed just now.
-            if size is None or (reply.get("width"), reply.get("height")) == size:
+            # One that had the size may have panels as small as beside controls: first another.
+            if size is not None and (reply.get("width"), reply.get("height")) != size:
+                wanted, resized = size, True
+            elif size is not None and not resized:
+                wanted = size[0], size[1] + 1
+            else:
                 time.sleep(_QUIET)
                 if page.requests() == requests or time.monotonic() > until - _QUIET:
                     break

@@ -365,10 +365,8 @@ def test_a_page_that_goes_ends_the_work(viewer: v.Viewer) -> None:
     with socket.create_connection(host.split(":")) as connection:
         connection.sendall(f"GET {url}/1.index HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         assert begun.wait(10)
-    time.sleep(0.5)
-    reads = array.reads
-    time.sleep(0.7)
-    assert array.reads == reads  # the table alone takes nine
+    time.sleep(4)
+    assert array.reads < 9  # which the table alone takes
 
 
 def test_a_small_one_has_one_mesh_of_each(viewer: v.Viewer) -> None:
@@ -404,7 +402,7 @@ def test_the_server_sends_info_manifest_and_parts(viewer: v.Viewer, page: TestCl
     assert part.headers["content-range"] == f"bytes {first}-{first + 9}/{len(whole.content)}"
 
 
-@pytest.mark.parametrize("asked", ["bytes=5-4", "bytes=0-99999999"])
+@pytest.mark.parametrize("asked", ["bytes=5-4", "bytes=99999999-99999999"])
 def test_a_part_that_is_not_there_is_refused(
     viewer: v.Viewer, page: TestClient, asked: str
 ) -> None:
