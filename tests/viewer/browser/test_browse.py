@@ -18,32 +18,13 @@ import nibabel_data.viewer as v
 from nibabel_data.package.manifest import MANIFEST, hash_files, manifest_text, package_files
 from nibabel_data.viewer.browse import CataloguePage
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from .pages import browser as browser
+
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "nipy-examplepkg"
 READY = "viewer.layerManager.managedLayers.length >= 1 && viewer.isReady()"
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-if shutil.which(CHROMIUM) is None:
-    pytest.skip("needs Debian's chromium", allow_module_level=True)
 
 MakePackage = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,22 +15,10 @@ import pytest
 import nibabel_data.viewer as v
 from nibabel_data.viewer import layers
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = ["--headless=new", "--no-sandbox", "--disable-quic", "--no-first-run"]
+from .pages import browser as browser
+from .pages import image_module, pixels_of
+
 READY = "window.viewer && viewer.layerManager.managedLayers.length >= {} && viewer.isReady()"
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-image_module = pytest.importorskip("PIL.Image", reason="needs Pillow to look at pixels")
-if shutil.which(CHROMIUM) is None:
-    pytest.skip("needs Debian's chromium", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -80,8 +67,7 @@ def opened(browser: Any) -> Iterator[Callable[[Path, int], Any]]:
 
 def _pixels(page: Any) -> Any:
     panel = page.locator(".neuroglancer-panel").first
-    with image_module.open(io.BytesIO(panel.screenshot())) as image:
-        pixels = np.array(image.convert("RGB")).astype(int)
+    pixels = pixels_of(panel.screenshot())
     pixels[:90, :60] = 0  # the names of the axes, of which one is red
     return pixels
 
@@ -198,8 +184,7 @@ def test_the_picture_is_that_of_the_page_that_is_open(
         page.wait_for_timeout(20)
     context.close()
     picture = path.read_text().partition('src="data:image/png;base64,')[2].partition('"')[0]
-    with image_module.open(io.BytesIO(base64.b64decode(picture))) as image:
-        pixels = np.asarray(image.convert("RGB")).astype(int)
+    pixels = pixels_of(base64.b64decode(picture))
     assert pixels.shape[1] == 800
     assert (abs(pixels - (0, 0, 255)) < 40).all(axis=-1).sum() == pytest.approx(2500, abs=200)
 
@@ -213,7 +198,7 @@ def test_the_picture_is_seen_where_scripts_do_not_run(
     context = browser.new_context(offline=True, java_script_enabled=False)
     page = context.new_page()
     page.goto((tmp_path / "saved.html").as_uri())
-    with image_module.open(io.BytesIO(page.screenshot())) as image:
-        middle = image.convert("RGB").getpixel((image.width // 2, image.height // 2))
-    assert middle == (0, 255, 0)
+    pixels = pixels_of(page.screenshot())
+    height, width, _ = pixels.shape
+    assert tuple(pixels[height // 2, width // 2]) == (0, 255, 0)
     context.close()

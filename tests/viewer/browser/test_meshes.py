@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import shutil
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,16 +10,9 @@ import pytest
 import nibabel_data.viewer as v
 from nibabel_data.viewer import layers
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from .pages import Page
+from .pages import browser as browser
+
 SIZE = (500, 500)
 READY = "viewer.layerManager.managedLayers.length >= 1 && viewer.isReady()"
 LEVELS = """() => {
@@ -36,20 +25,8 @@ LEVELS = """() => {
   return found;
 }"""
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-image_module = pytest.importorskip("PIL.Image", reason="needs Pillow to look at pixels")
 nibabel = pytest.importorskip("nibabel")
 pytest.importorskip("DracoPy")
-if shutil.which(CHROMIUM) is None:
-    pytest.skip("needs Debian's chromium", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(autouse=True)
@@ -74,36 +51,8 @@ def labels() -> Any:
     return array
 
 
-class Page:
-    def __init__(self, browser: Any, viewer: v.Viewer) -> None:
-        self.received: list[tuple[str, int]] = []
-        self.page = browser.new_page()
-        self.page.set_viewport_size({"width": 800, "height": 600})
-        self.page.on("response", self._note)
-        self.page.goto(viewer.url)
-        self.wait(READY)
-
-    def _note(self, response: Any) -> None:
-        if "/neuroglancer/" in response.url:
-            size = int(response.headers.get("content-length", 0))
-            self.received.append((response.url.partition("/neuroglancer/")[2], size))
-
-    def wait(self, condition: str) -> None:
-        self.page.wait_for_function(condition, timeout=60_000, polling=50)
-
-    def pixels(self, viewer: v.Viewer) -> Any:
-        """Take a screenshot while the browser's events are seen to."""
-        found: list[bytes] = []
-        thread = threading.Thread(target=lambda: found.append(viewer.screenshot(None, SIZE, 60)))
-        thread.start()
-        while thread.is_alive():
-            self.page.wait_for_timeout(20)
-        assert found, "no screenshot"
-        with image_module.open(io.BytesIO(found[0])) as image:
-            return np.asarray(image.convert("RGB")).astype(int)
-
-    def bytes_of(self, kind: str) -> int:
-        return sum(size for name, size in self.received if name.startswith(kind))
+def bytes_of(page: Page, kind: str) -> int:
+    return sum(size for name, size in page.received if name.startswith(kind))
 
 
 def _shown(viewer: v.Viewer, scale: float, segments: list[str], at: list[float]) -> None:
@@ -131,7 +80,7 @@ def _pictures(browser: Any, data: Any, segments: list[str], at: list[float], **o
         viewer.add(data, name="labels", kind="segmentation", labels=colours, **options)
         _shown(viewer, 330, segments, at)
         page = Page(browser, viewer)
-        pixels = page.pixels(viewer)
+        pixels = page.pixels(viewer, SIZE)
         page.page.close()
         return pixels, page
     finally:
@@ -149,11 +98,11 @@ def test_they_are_where_those_of_one_resolution_are(
         options = {"axes": "abc", "units": "s", "voxel_size": (1, 2, 1), "offset": (5, -9, 3)}
         at = [89, 75, 87]
     several, page = _pictures(browser, data, ["1", "2"], at, **options)
-    assert page.bytes_of("multires") > 0
-    assert page.bytes_of("mesh/") == 0
+    assert bytes_of(page, "multires") > 0
+    assert bytes_of(page, "mesh/") == 0
     monkeypatch.setattr(layers, "_LARGE", 1 << 60)
     one, page = _pictures(browser, data, ["1", "2"], at, **options)
-    assert page.bytes_of("multires") == 0
+    assert bytes_of(page, "multires") == 0
     for colour in (0, 2):
         ours, theirs = (p[..., colour] - p[..., 1] > 40 for p in (several, one))
         assert theirs.sum() > 300
@@ -166,7 +115,7 @@ def test_what_is_far_away_is_coarse_and_what_is_near_is_fine(browser: Any, label
     _shown(viewer, 3000, ["1"], [84, 84, 84])
     page = Page(browser, viewer)
     far = page.page.evaluate(LEVELS)
-    whole = page.bytes_of("multires")
+    whole = bytes_of(page, "multires")
     assert "0" not in far
     with viewer.txn() as state:
         state["projectionScale"] = 40
@@ -196,13 +145,13 @@ def test_a_new_address_shows_meshes_of_changed_data(browser: Any, labels: Any) -
     viewer.add(array, name="labels", kind="segmentation", labels=colours)
     _shown(viewer, 330, ["2"], [155, 85, 85])
     page = Page(browser, viewer)
-    before = page.pixels(viewer)
+    before = page.pixels(viewer, SIZE)
     array[80:90, 80:90, 100:145] = 2
     viewer.refresh("labels")
     viewer.change(lambda state: layers.renew(state, viewer._layers["labels"]))
     page.page.wait_for_timeout(1000)
     page.wait(READY)
-    after = page.pixels(viewer)
+    after = page.pixels(viewer, SIZE)
     blue = [int((pixels[..., 2] - pixels[..., 1] > 40).sum()) for pixels in (before, after)]
     assert blue[1] > 1.2 * blue[0] > 0
     page.page.close()
@@ -220,7 +169,7 @@ def test_points_are_where_they_should_be(browser: Any) -> None:
         state["showAxisLines"] = False
         state["showScaleBar"] = False
     page = Page(browser, viewer)
-    pixels = page.pixels(viewer)
+    pixels = page.pixels(viewer, SIZE)
     yellow = (pixels[..., :2].min(axis=-1) > 150) & (pixels[..., 2] < 80)
     middle = SIZE[1] // 2
     assert yellow[middle, SIZE[0] // 2]

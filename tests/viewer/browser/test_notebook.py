@@ -9,7 +9,6 @@ cannot be run here: a page that does what their documentation says is in their p
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -29,26 +28,10 @@ import pytest
 import nibabel_data.viewer as v
 from nibabel_data.viewer import serving
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    *("--headless=new", "--no-sandbox", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    "--host-resolver-rules=MAP *.example.org 127.0.0.1, MAP *.vscode-cdn.net 127.0.0.1",
-]
+from .pages import browser as browser
+
 READY = "window.viewer && viewer.layerManager.managedLayers.length >= 1 && viewer.isReady()"
 TOKEN = "a-token-of-jupyter"
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-if shutil.which(CHROMIUM) is None:
-    pytest.skip("needs Debian's chromium", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import shutil
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,31 +10,8 @@ import pytest
 
 import nibabel_data.viewer as v
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-SIZE = (600, 400)
-READY = "viewer.layerManager.managedLayers.length >= {} && viewer.isReady()"
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-image_module = pytest.importorskip("PIL.Image", reason="needs Pillow to look at pixels")
-if shutil.which(CHROMIUM) is None:
-    pytest.skip("needs Debian's chromium", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+from .pages import READY, SIZE, Page, box_of, box_of_reddish, pixels_of, pump
+from .pages import browser as browser
 
 
 @pytest.fixture
@@ -66,52 +40,12 @@ def viewer(labels: Any) -> Iterator[v.Viewer]:
     v.stop()
 
 
-class Page:
-    def __init__(self, browser: Any, viewer: v.Viewer) -> None:
-        self.errors: list[str] = []
-        self.page = browser.new_page()
-        self.page.set_viewport_size({"width": 800, "height": 600})
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", self._note)
-        self.page.goto(viewer.url)
-        self.wait(READY.format(1))
-
-    def _note(self, message: Any) -> None:
-        if "Content Security Policy" in message.text:
-            self.errors.append(message.text)
-
-    def wait(self, condition: str) -> None:
-        self.page.wait_for_function(condition, timeout=60_000, polling=50)
-
-    def pixels(self, viewer: v.Viewer) -> Any:
-        """Take a screenshot while the browser's events are seen to."""
-        found: list[bytes] = []
-        thread = threading.Thread(target=lambda: found.append(viewer.screenshot(None, SIZE, 60)))
-        thread.start()
-        while thread.is_alive():
-            self.page.wait_for_timeout(20)
-        assert found, "no screenshot"
-        return _pixels(found[0])
-
-
-def _pixels(picture: bytes) -> Any:
-    with image_module.open(io.BytesIO(picture)) as image:
-        return np.asarray(image.convert("RGB")).astype(int)
-
-
 @pytest.fixture
 def page(browser: Any, viewer: v.Viewer) -> Iterator[Page]:
     page = Page(browser, viewer)
     yield page
     page.page.close()
     assert page.errors == []
-
-
-def _box(pixels: Any, colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    """Return the box of the pixels of a colour: left, top, right and bottom."""
-    rows, columns = np.nonzero((abs(pixels - colour) < 40).all(axis=-1))
-    assert rows.size, "nothing has this colour"
-    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 
 
 def _expected(x: tuple[int, int], y: tuple[int, int], at: tuple[float, float]) -> Any:
@@ -133,16 +67,9 @@ def test_a_mesh_surrounds_its_object(page: Page, viewer: v.Viewer) -> None:
         state["showSlices"] = False
         state["layers"][0]["segments"] = ["3"]
     page.wait(READY.format(1))
-    left, top, right, bottom = _box_of_reddish(page.pixels(viewer))
+    left, top, right, bottom = box_of_reddish(page.pixels(viewer))
     expected = _expected((10, 30), (5, 15), (20, 15))
     np.testing.assert_allclose([left, top, right, bottom], expected, atol=4)
-
-
-def _box_of_reddish(pixels: Any) -> tuple[int, int, int, int]:
-    """Return the box of what is red, in whatever light."""
-    rows, columns = np.nonzero((pixels[..., 0] > 60) & (pixels[..., 1:].max(axis=-1) < 40))
-    assert rows.size, "nothing is red"
-    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 
 
 def test_labels_are_where_their_voxels_are_and_follow_python(page: Page, viewer: v.Viewer) -> None:
@@ -150,12 +77,12 @@ def test_labels_are_where_their_voxels_are_and_follow_python(page: Page, viewer:
     assert pixels.shape == (SIZE[1], SIZE[0], 3)
     red, blue = (255, 0, 0), (0, 0, 255)
     at = (20, 15)
-    assert _box(pixels, red) == pytest.approx(_expected((10, 30), (5, 15), at), abs=1)
-    assert _box(pixels, blue) == pytest.approx(_expected((2, 7), (20, 25), at), abs=1)
+    assert box_of(pixels, red) == pytest.approx(_expected((10, 30), (5, 15), at), abs=1)
+    assert box_of(pixels, blue) == pytest.approx(_expected((2, 7), (20, 25), at), abs=1)
     viewer.position = (15, 20, 10)
     page.wait("viewer.position.value[0] === 15")
     moved = page.pixels(viewer)
-    assert _box(moved, red) == pytest.approx(_expected((10, 30), (5, 15), (15, 20)), abs=1)
+    assert box_of(moved, red) == pytest.approx(_expected((10, 30), (5, 15), (15, 20)), abs=1)
 
 
 def test_what_the_page_does_is_read_back(page: Page, viewer: v.Viewer) -> None:
@@ -167,18 +94,18 @@ def test_what_the_page_does_is_read_back(page: Page, viewer: v.Viewer) -> None:
     viewer.on("keyt", keys.append)
     page.page.mouse.move(300, 300)
     page.page.evaluate("viewer.position.value = new Float32Array([3.5, 4.5, 9.5])")
-    _pump(page, lambda: viewer.position == (3.5, 4.5, 9.5) and places)
+    pump(page, lambda: viewer.position == (3.5, 4.5, 9.5) and places)
     assert places[-1] == (3.5, 4.5, 9.5)
     page.page.evaluate(
         "viewer.layerManager.managedLayers[0].layer.displayState.segmentationGroupState.value"
         ".visibleSegments.add(7n)"
     )
-    _pump(page, lambda: viewer.selected("labels") == (7,) and chosen)
+    pump(page, lambda: viewer.selected("labels") == (7,) and chosen)
     assert chosen[-1] == ("labels", (7,))
     page.page.wait_for_timeout(300)
     page.page.mouse.move(400, 300)
     page.page.keyboard.press("t")
-    _pump(page, lambda: keys)
+    pump(page, lambda: keys)
     assert keys[0].state["layers"][0]["name"] == "labels"
     assert keys[0].position is not None
 
@@ -190,7 +117,7 @@ def test_refreshing_shows_changed_data_and_layers_come_and_go(
     labels[labels == 3] = 0
     labels[8:12, 5:15, 10:20] = 3
     viewer.refresh("labels")
-    box = _box(page.pixels(viewer), (255, 0, 0))
+    box = box_of(page.pixels(viewer), (255, 0, 0))
     assert box == pytest.approx(_expected((10, 20), (5, 15), (20, 15)), abs=1)
     viewer.add(np.full((20, 30, 40), 1.0, "f4"), name="white", voxel_size=2, units="mm")
     page.wait(READY.format(2))
@@ -240,7 +167,7 @@ def test_an_array_that_cannot_be_read_leaves_a_page_that_gets_ready(browser: Any
         viewer.add(array, name="broken", kind="image")
         array.ready = False
         page = Page(browser, viewer)
-        _pump(page, lambda: "cannot be read" in page.page.inner_text("body"))
+        pump(page, lambda: "cannot be read" in page.page.inner_text("body"))
         page.page.close()
     v.stop()
 
@@ -248,13 +175,5 @@ def test_an_array_that_cannot_be_read_leaves_a_page_that_gets_ready(browser: Any
 def test_without_a_page_a_browser_is_opened(viewer: v.Viewer, tmp_path: Any) -> None:
     path = tmp_path / "shot.png"
     viewer.screenshot(path, size=SIZE, timeout=60)
-    box = _box(_pixels(path.read_bytes()), (255, 0, 0))
+    box = box_of(pixels_of(path.read_bytes()), (255, 0, 0))
     assert box == pytest.approx(_expected((10, 30), (5, 15), (20, 15)), abs=1)
-
-
-def _pump(page: Page, condition: Any, seconds: float = 20) -> None:
-    for _ in range(int(seconds / 0.05)):
-        if condition():
-            return
-        page.page.wait_for_timeout(50)
-    raise AssertionError("it did not happen")

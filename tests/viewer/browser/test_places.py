@@ -15,8 +15,8 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff
 import nibabel_data.viewer as v
 from nibabel_data.cli.demo import BRAIN, nilearn_images
 
-from .test_page import READY, SIZE, Page, _pump
-from .test_page import browser as browser
+from .pages import READY, SIZE, Page, pump
+from .pages import browser as browser
 
 BODY = dict(zip("RASLPI", np.vstack((np.eye(3), -np.eye(3))), strict=True))
 # 26 colours of which no two are alike, and the black of nothing.
@@ -303,14 +303,14 @@ def test_the_cursor_in_the_real_brain_is_read_back(browser: Any, brain: Any) -> 
             page.page.mouse.move(*(middle + step))
             page.page.wait_for_timeout(200)
             page.page.keyboard.press("t")
-            _pump(page, lambda: acts)
+            pump(page, lambda: acts)
             act = acts.pop()
             place = view.place(step[0] / view.zoom, step[1] / view.zoom)
             assert act.position == pytest.approx(place, abs=1 / view.zoom)
             value = _sampled(voxels, brain.affine, np.array(act.position))
             assert act.values == {"T1": {"value": int(value)}}
         page.page.mouse.click(*(middle + step), button="right")
-        _pump(page, lambda: viewer.position == pytest.approx(place, abs=1 / view.zoom))
+        pump(page, lambda: viewer.position == pytest.approx(place, abs=1 / view.zoom))
         page.page.close()
         assert page.errors == []
     v.stop()

@@ -12,8 +12,8 @@ import pytest
 
 import nibabel_data.viewer as v
 
-from .test_page import SIZE, _box, _box_of_reddish, _pixels
-from .test_page import browser as browser
+from .pages import SIZE, box_of, box_of_reddish, pixels_of
+from .pages import browser as browser
 
 RED = (255, 0, 0)
 # Oblique and left-handed; millimetres.
@@ -43,7 +43,7 @@ def _shot(data: object, tmp_path: Path, layout: object, **state: object) -> Any:
             page |= state
             page["layers"][0] |= {"selectedAlpha": 1, "segmentColors": {"3": "#ff0000"}}
         viewer.screenshot(tmp_path / "shot.png", size=SIZE, timeout=90)
-    return _pixels((tmp_path / "shot.png").read_bytes())
+    return pixels_of((tmp_path / "shot.png").read_bytes())
 
 
 @pytest.mark.parametrize("format", ["precomputed", "ome-zarr"])
@@ -51,8 +51,8 @@ def test_a_tree_is_painted_where_its_image_is(labels: Any, tmp_path: Path, forma
     v.precompute(labels, tmp_path / "tree", format=format, kind="segmentation")
     live = _shot(labels, tmp_path, "xy")
     tree = _shot(tmp_path / "tree", tmp_path, "xy")
-    assert _box(tree, RED) == pytest.approx(_box(live, RED), abs=1)
-    left, top, right, bottom = _box(live, RED)
+    assert box_of(tree, RED) == pytest.approx(box_of(live, RED), abs=1)
+    left, top, right, bottom = box_of(live, RED)
     assert right - left > 40
     assert bottom - top > 40
 
@@ -67,4 +67,4 @@ def test_the_meshes_of_a_tree_are_where_its_voxels_are(labels: Any, tmp_path: Pa
     }
     live = _shot(labels, tmp_path, layout, **state)
     tree = _shot(tmp_path / "tree", tmp_path, layout, **state)
-    assert _box_of_reddish(tree) == pytest.approx(_box_of_reddish(live), abs=2)
+    assert box_of_reddish(tree) == pytest.approx(box_of_reddish(live), abs=2)

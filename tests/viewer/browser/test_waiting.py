@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -13,11 +12,7 @@ import pytest
 
 import nibabel_data.viewer as v
 
-from .test_page import CHROMIUM, FLAGS
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-if shutil.which(CHROMIUM) is None:
-    pytest.skip("needs Debian's chromium", allow_module_level=True)
+from .pages import browser as browser
 
 
 class Slow:
@@ -37,11 +32,10 @@ class Slow:
 
 
 @pytest.fixture
-def page() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser.new_page(viewport={"width": 800, "height": 600})
-        browser.close()
+def page(browser: Any) -> Iterator[Any]:
+    page = browser.new_page(viewport={"width": 800, "height": 600})
+    yield page
+    page.close()
     v.stop()
 
 
