@@ -148,8 +148,12 @@ def _painted(page: Any, address: str) -> Any:
     """Open a notebook, and return the frame of its cell's output once it is painted."""
     page.goto(address)
     page.wait_for_timeout(200)  # the address may be set by a script
-    frame = page.query_selector("iframe").content_frame()
-    frame.wait_for_function(READY, timeout=20_000, polling=50)
+    for _ in range(200):
+        frame = page.query_selector("iframe").content_frame()
+        if frame is not None:  # it is none while it goes elsewhere
+            break
+        page.wait_for_timeout(50)
+    frame.wait_for_function(READY, timeout=60_000, polling=50)
     return frame
 
 
