@@ -79,11 +79,11 @@ def test_a_browser_is_opened_unless_it_is_not_wanted(
     assert seen.read_text().strip() == url
 
 
-@pytest.mark.parametrize(("port", "text"), [("99999", "not a port"), ("x", "invalid int")])
+@pytest.mark.parametrize(("port", "text"), [("99999", "not a port"), ("x", "not a port")])
 def test_a_port_that_is_none_is_an_error(port: str, text: str) -> None:
     with start("--no-browser", "--port", port) as process:
         _, errors = process.communicate(timeout=30)
-    assert process.returncode in (1, 2)
+    assert process.returncode == 2
     assert text in errors
     assert "Traceback" not in errors
 

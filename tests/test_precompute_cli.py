@@ -51,7 +51,7 @@ def test_an_image_is_written_and_then_found_complete(image: Path, tmp_path: Path
     result = run("precompute", image, tmp_path / "tree", "--jobs", 1)
     assert result.returncode == 0, result.stderr
     assert "tree: precomputed, image of 70 x 80 x 90, 3 scales" in result.stdout
-    assert "1 tasks done" in result.stdout
+    assert "1 task done" in result.stdout
     assert result.stderr == ""  # no bar in a pipe
     again = run("precompute", image, tmp_path / "tree", "--json")
     told = json.loads(again.stdout)
@@ -89,7 +89,7 @@ def test_labels_in_hdf5_have_names_and_meshes(tmp_path: Path) -> None:
     words = ("--labels", tmp_path / "labels.tsv", "--voxel-size", "4,4,40", "--units", "nm")
     result = run("precompute", f"{tmp_path}/a.h5:/seg", tmp_path / "tree", *words, "--jobs", 1)
     assert result.returncode == 0, result.stderr
-    assert "1 scales, 1 labels" in result.stdout
+    assert "1 scale, 1 label" in result.stdout
     info = json.loads((tmp_path / "tree/info").read_text())
     assert info["scales"][0]["resolution"] == [4, 4, 40]
     assert any(path.name.startswith("7") for path in (tmp_path / "tree/mesh").iterdir())

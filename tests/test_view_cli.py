@@ -140,3 +140,49 @@ def test_the_port_is_chosen_for_a_tunnel(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert str(port) in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["a.nii", "--port", "65536"], "'65536' is not a port: give a number from 0 to 65535"),
+        (["a.nii", "--timeout", "-3"], "'-3' is not a time: give a number of seconds"),
+        (["--demo", "a.nii"], "name a file, or say --demo, not both"),
+    ],
+)
+def test_wrong_usage_ends_with_2(words: list[str], text: str) -> None:
+    result = run(*words)
+    assert result.returncode == 2
+    assert text in result.stderr
+
+
+@needs_view
+def test_a_directory_that_is_no_image_says_what_can_be_named(tmp_path: Path) -> None:
+    result = run(tmp_path, "--save", tmp_path / "a.html")
+    assert result.returncode == 1
+    assert "It is a directory: name an image in it" in result.stderr
+
+
+@needs_view
+def test_a_line_of_labels_that_cannot_be_read_is_told_of(tmp_path: Path) -> None:
+    import numpy as np
+
+    np.save(tmp_path / "cells.npy", np.ones((3, 4, 5), "u4"))
+    (tmp_path / "cells.tsv").write_text("index\tname\n1\tsoma\nx\taxon\n")
+    result = run(
+        tmp_path / "cells.npy", "--labels", tmp_path / "cells.tsv", "--save", tmp_path / "a.html"
+    )
+    assert result.returncode == 0
+    assert f"warning: {tmp_path / 'cells.tsv'}, line 3: 'x' is not a whole number" in result.stderr
+
+
+@needs_view
+@pytest.mark.parametrize("option", ["--screenshot", "--save"])
+def test_a_file_is_not_written_where_it_cannot_be(tmp_path: Path, option: str) -> None:
+    import numpy as np
+
+    np.save(tmp_path / "cells.npy", np.ones((3, 4, 5), "u1"))
+    for place in (tmp_path / "nowhere" / "a", tmp_path):
+        result = run(tmp_path / "cells.npy", option, place)
+        assert result.returncode == 1
+        assert f"{place} cannot be written: name a file in a directory" in result.stderr

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from ..errors import ViewerError
 from .output import shown
 
 __all__ = ["listen", "show", "until_interrupted"]
@@ -37,11 +38,14 @@ def listen(arguments: argparse.Namespace) -> None:
 
 def show(viewer: Viewer, arguments: argparse.Namespace) -> None:
     """Write the files that are asked for; if none are, serve until Ctrl-C."""
+    for path in filter(None, (arguments.screenshot, arguments.save)):
+        if not os.path.isdir(os.path.dirname(path) or ".") or os.path.isdir(path):
+            raise ViewerError(f"{path} cannot be written: name a file in a directory that is there")
     if arguments.screenshot:
         viewer.screenshot(arguments.screenshot, timeout=arguments.timeout)
         print(shown(arguments.screenshot))
     if arguments.save:
-        viewer.save_html(os.fspath(arguments.save))
+        viewer.save_html(arguments.save)
         print(shown(arguments.save))
     if not (arguments.screenshot or arguments.save):
         until_interrupted(viewer, open_browser=not arguments.no_browser)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from contextlib import ExitStack
+import sys
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from ..errors import DataError, ViewerError
@@ -14,7 +15,7 @@ __all__ = ["precompute"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 def precompute(arguments: argparse.Namespace) -> int:
@@ -26,7 +27,7 @@ def precompute(arguments: argparse.Namespace) -> int:
         raise ViewerError(
             f"precompute needs {error.name}: pip install 'nibabel-data[precompute]'"
         ) from None
-    with _Bars() as bars:
+    with _told_of_interruption(), _Bars() as bars:
         done = make(
             source,
             arguments.dest,
@@ -48,13 +49,17 @@ def precompute(arguments: argparse.Namespace) -> int:
         print_json(done._asdict())
         return 0
     size = " x ".join(map(str, done.shape))
-    has = [f"{len(done.scales)} scales"]
+    has = [_count(len(done.scales), "scale")]
     if done.labels is not None:
-        has.append(f"{done.labels} labels")
+        has.append(_count(done.labels, "label"))
     before = done.tasks - done.done
     print(shown(f"{done.dest}: {done.format}, {done.kind} of {size}, {', '.join(has)}"))
-    print(f"{done.done} tasks done" + (f", {before} were done before" if before else ""))
+    print(f"{_count(done.done, 'task')} done" + (f", {before} were done before" if before else ""))
     return 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _source(source: str, file: str | None) -> str:
@@ -79,6 +84,15 @@ def _numbers(text: str | None) -> list[float] | float | None:
             f"{text!r} is no voxel size: say 1 or, along x, y and z, 1,1,2.5"
         ) from None
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+@contextmanager
+def _told_of_interruption() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on with what is left", file=sys.stderr)
+        raise
 
 
 class _Bars:

@@ -31,6 +31,9 @@ def view(arguments: argparse.Namespace) -> int:
     if not arguments.demo and arguments.what is None:
         print("nibabel-data view: name a file or a package, or say --demo", file=sys.stderr)
         return 2
+    if arguments.demo and arguments.what is not None:
+        print("nibabel-data view: name a file, or say --demo, not both", file=sys.stderr)
+        return 2
     paths = [] if arguments.demo else _paths(arguments.what, arguments.files)
     from .. import viewer as wing
 

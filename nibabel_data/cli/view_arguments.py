@@ -11,10 +11,32 @@ if TYPE_CHECKING:
     import argparse
 
 
+def _port(text: str) -> int:
+    """Return a port; argparse says the rest."""
+    import argparse
+
+    if not (text.isascii() and text.isdigit() and int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    """Return a time limit; argparse says the rest."""
+    import argparse
+
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = 0.0
+    if not 0 < limit < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: give a number of seconds")
+    return limit
+
+
 def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     parser.add_argument(
-        "--port", type=int, default=0, metavar="N", help="listen on port N (the default: any)"
+        "--port", type=_port, default=0, metavar="N", help="listen on port N (the default: any)"
     )
 
 
@@ -28,7 +50,11 @@ def _add_pictures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--screenshot", metavar="PNG", help="write a picture, and end")
     parser.add_argument("--save", metavar="HTML", help="write a page that needs no server, and end")
     parser.add_argument(
-        "--timeout", type=float, default=60.0, metavar="S", help="seconds to wait for the picture"
+        "--timeout",
+        type=_seconds,
+        default=60.0,
+        metavar="S",
+        help="seconds to wait for the picture",
     )
 
 

@@ -144,8 +144,8 @@ def load_state(path: str | os.PathLike[str], layers: Mapping[str, Json]) -> Json
         )
     merged = []
     for one in saved:
-        here = layers.get(one.get("name"), one)
-        merged.append({**one, "type": here["type"], "source": here["source"]} if here else one)
+        here = layers.get(one.get("name"), {})
+        merged.append(one | {key: here[key] for key in ("type", "source") if key in here})
     names = {one.get("name") for one in saved}
     merged += [one for name, one in layers.items() if name not in names]
     return {**state, "layers": merged}

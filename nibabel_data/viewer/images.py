@@ -277,4 +277,11 @@ def _load(path: str) -> Any:
     except ImportError as error:
         raise ViewerError(f"{path} needs another module: {error}") from error
     except Exception as error:  # of a damaged header anything may come
-        raise ViewerError(f"{path} cannot be read as an image: {error}") from error
+        raise ViewerError(f"{path} cannot be read as an image: {error}{_hint(path)}") from error
+
+
+def _hint(path: str) -> str:
+    """Return what could be given instead of a path that is no image."""
+    if not os.path.isdir(path):
+        return ""
+    return "\nIt is a directory: name an image in it, or a directory of zarr or of precompute."

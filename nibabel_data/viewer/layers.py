@@ -5,26 +5,25 @@ from __future__ import annotations
 import json
 import math
 import os
-from contextlib import suppress
+import warnings
 from typing import TYPE_CHECKING, Any, final
-
-import numpy as np
 
 from ..errors import ViewerError
 from .arrays import wrap
 from .images import Picture, open_image
 from .labels import label_table
+from .pagestate import chosen, numbers
 from .points import Points, is_points, points_of
 from .server import HERE
 from .sources import Source
 from .spaces import Space, upright
 from .surfaces import Mesh, read_mesh
-from .survey import survey
+from .survey import window_of
 from .tracts import Skeleton, read_tracts
 from .volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from .arrays import ArraySource
     from .mesh import MeshMaker, MultiresMaker
@@ -48,6 +47,7 @@ _RGB = """void main() {
                toNormalized(getDataValue(2))));
 }
 """
+_TOLD = 10  # bad lines of a table of labels
 _LARGE = 1 << 25  # voxels; objects of smaller volumes are seen sooner in one piece
 ACROSS = 400  # pixels, of a panel, that the largest extent takes at first
 
@@ -115,9 +115,9 @@ def make_layer(
         kind = "segmentation"
     if kind == "points" or is_points(data):
         data, labels = points_of(data, labels, units), None
+    given = data if isinstance(data, str | os.PathLike) else ""
     data = _opened(data, kind)
-    if name is None:
-        name = _name(data, taken)
+    name = str(name) if name is not None else _name(data, os.fspath(given), taken)
     if isinstance(data, Mesh | Skeleton | Points):
         from .geometry import geometry_layer
 
@@ -138,14 +138,14 @@ def make_layer(
         layer = _of_volume(volume, name, None)
         layer.dimensions = _global(_space(volume))
         if volume.kind == "image" and window is None and shader is None and not _colours(volume):
-            window = _window(volume.source)
+            window = window_of(volume.source)
     if window is not None and layer.state["type"] == "image":
         low, high = map(float, window)
         layer.state["shaderControls"] = {"normalized": {"range": [low, high]}}
     if shader is not None:
         layer.state["shader"] = shader
     if segments is not None:
-        layer.state["segments"] = [str(int(number)) for number in segments]
+        layer.state["segments"] = chosen(segments)
     if labels is not None:
         _name_segments(layer, labels)
     return layer
@@ -174,8 +174,8 @@ def _opened(data: object, kind: str | None) -> object:
     return data
 
 
-def _name(data: object, taken: Container[str]) -> str:
-    path = str(getattr(data, "path", "") or getattr(data, "name", "") or "")
+def _name(data: object, given: str, taken: Container[str]) -> str:
+    path = str(getattr(data, "path", "") or getattr(data, "name", "") or given)
     base = os.path.basename(path).partition(".")[0]
     base = base or ("array" if not isinstance(data, Picture) else "image")
     name, count = base, 1
@@ -200,12 +200,12 @@ def _placed(
     words = dict(zip(names, source.units, strict=True))
     if isinstance(voxel_size, int | float):
         voxel_size = dict.fromkeys(spatial, float(voxel_size))
-    steps |= _by_name(voxel_size, spatial, axes, "voxel sizes")
-    starts |= _by_name(offset, spatial, axes, "offsets")
+    steps |= _by_name(voxel_size, spatial, axes, "voxel sizes", float)
+    starts |= _by_name(offset, spatial, axes, "offsets", float)
     if isinstance(units, str):
         words |= dict.fromkeys(spatial, units)
     elif units is not None:
-        words |= _by_name(units, spatial, axes, "units")
+        words |= _by_name(units, spatial, axes, "units", str)
     elif not any(words[name] for name in spatial):
         words |= dict.fromkeys(spatial, "nm")
     space = Space(names, tuple(words[name] for name in names), tuple(steps[name] for name in names))
@@ -216,14 +216,19 @@ def _placed(
 
 
 def _by_name(
-    given: Any, spatial: Sequence[str], axes: Sequence[str] | None, what: str
+    given: Any,
+    spatial: Sequence[str],
+    axes: Sequence[str] | None,
+    what: str,
+    convert: Callable[[Any], Any],
 ) -> dict[str, Any]:
     if given is None:
         return {}
     if hasattr(given, "items"):
-        return dict(given)
-    names = list(axes) if axes is not None else sorted(spatial)
-    values = list(given)
+        names, given = list(given), list(given.values())
+    else:
+        names = list(axes) if axes is not None else sorted(spatial)
+    values = numbers(given, convert, f"The {what} are one for each axis")
     if len(values) != len(names):
         raise ViewerError(f"{len(values)} {what} for the axes {', '.join(names)}: give one of each")
     return dict(zip(names, values, strict=True))
@@ -342,6 +347,8 @@ def _of_volume(volume: Volume, name: str, transform: Mapping[str, object] | None
 
 def _name_segments(layer: Layer, labels: object) -> None:
     table = label_table(labels)
+    for problem in table.problems[:_TOLD]:
+        warnings.warn(problem, UserWarning, stacklevel=4)
     files = {"info": json.dumps(table.segment_properties()).encode()}
     source = Source(f"The labels of layer {layer.name!r}", files=files)
     layer.sources.append(source)
@@ -372,28 +379,3 @@ def _colours(volume: Volume) -> bool:
         if name.endswith("^")
     ]
     return channels == [3]
-
-
-class _Slices:
-    """A source with slices, as `survey` looks at it."""
-
-    __slots__ = ("_source", "shape")
-
-    def __init__(self, source: ArraySource) -> None:
-        self._source = source
-        self.shape = source.shape
-
-    def __getitem__(self, index: tuple[slice, ...]) -> Any:
-        return self._source.read([part.start for part in index], [part.stop for part in index])
-
-
-def _window(source: ArraySource) -> tuple[float, float] | None:
-    """Return the values shown as black and as white, if looking at some costs nothing."""
-    if not source.in_memory or 0 in source.shape or source.dtype == np.uint8:
-        return None
-    if source.dtype.kind not in "iufbc":
-        return None
-    spatial = [axis for axis, name in enumerate(source.names) if name[-1] not in "'^"][:3]
-    with suppress(ViewerError):  # the page will say so
-        return survey(_Slices(source), spatial).window()
-    return None

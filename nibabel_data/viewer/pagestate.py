@@ -6,13 +6,18 @@ A page is anybody's: nothing of its state is taken for granted.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+import operator
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ViewerError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from .layers import Layer
     from .state import Json
 
-__all__ = ["layers", "position", "put", "segments"]
+__all__ = ["chosen", "layers", "numbers", "position", "put", "segments"]
 
 
 def layers(state: Json) -> list[Json]:
@@ -44,6 +49,50 @@ def segments(layer: Json) -> tuple[int, ...]:
         if text.isascii() and text.isdigit() and len(text) <= 20:
             found.append(int(text))
     return tuple(found)
+
+
+def chosen(segments: Iterable[int]) -> list[str]:
+    """Return segments as a layer has them, in its ``segments``.
+
+    Raises
+    ------
+    ViewerError
+        If one is no whole number.
+
+    Examples
+    --------
+    >>> chosen((1, 30))
+    ['1', '30']
+    """
+    return [str(one) for one in numbers(segments, operator.index, "Segments are whole numbers")]
+
+
+def numbers(values: object, convert: Callable[[Any], Any], what: str) -> list[Any]:
+    """Return the numbers that a user gave.
+
+    Parameters
+    ----------
+    values : iterable
+        What was given.
+    convert : callable
+        Makes a number of one of them, or raises.
+    what : str
+        The beginning of the message.
+
+    Raises
+    ------
+    ViewerError
+        If they are no numbers.
+
+    Examples
+    --------
+    >>> numbers((1, 2), float, 'A position is numbers')
+    [1.0, 2.0]
+    """
+    try:
+        return [convert(one) for one in values]  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise ViewerError(f"{what}, not {values!r:.80}: give a list of them.") from None
 
 
 def position(state: Json) -> tuple[float, ...] | None:

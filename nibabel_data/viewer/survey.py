@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-__all__ = ["Survey", "survey"]
+from ..errors import ViewerError
+
+__all__ = ["Survey", "survey", "window_of"]
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from .arrays import ArraySource
+
 _ALL = 1 << 21  # voxels; an image no larger is looked at whole
 _BOX = 16  # voxels along each edge of what is looked at otherwise
 _BOXES = 6  # along each axis
+_NEAR = 1 << 26  # bytes of a file that is looked at
 
 
 class Survey:
@@ -101,3 +107,59 @@ def _parts(size: int, spatial: bool) -> list[slice]:
     centres = [(place + 0.5) * size / count for place in range(count)]
     starts = [min(max(0, round(centre - length / 2)), size - length) for centre in centres]
     return [slice(start, start + length) for start in starts]
+
+
+class _Slices:
+    """A source with slices, as `survey` looks at it."""
+
+    __slots__ = ("_source", "shape")
+
+    def __init__(self, source: ArraySource) -> None:
+        self._source = source
+        self.shape = source.shape
+
+    def __getitem__(self, index: tuple[slice, ...]) -> Any:
+        return self._source.read([part.start for part in index], [part.stop for part in index])
+
+
+def window_of(source: ArraySource) -> tuple[float, float] | None:
+    """Return the values of an array that are shown as black and as white.
+
+    Parameters
+    ----------
+    source : ArraySource
+        Of which a sample is read if that is soon done: of memory, a memory map, a small file.
+
+    Returns
+    -------
+    tuple of float or None
+        None if it is not looked at, or the client's own choice is right.
+
+    Examples
+    --------
+    >>> from nibabel_data.viewer.arrays import wrap
+    >>> window_of(wrap(np.array([False, True])))
+    (0.0, 1.0)
+    """
+    if source.dtype == np.bool_:
+        return 0.0, 1.0
+    if 0 in source.shape or source.dtype == np.uint8:
+        return None
+    if source.levels:
+        source = source.levels[-1][1]
+    if not _is_near(source):
+        return None
+    if source.dtype.kind not in "iufbc":
+        return None
+    spatial = [axis for axis, name in enumerate(source.names) if name[-1] not in "'^"][:3]
+    with suppress(ViewerError):  # the page will say so
+        return survey(_Slices(source), spatial).window()
+    return None
+
+
+def _is_near(source: ArraySource) -> bool:
+    """Return whether a sample is soon read: of memory, of a memory map, of a small file."""
+    if source.in_memory or isinstance(source.original, np.memmap):
+        return True
+    library = type(source.original).__module__.partition(".")[0]
+    return library in ("h5py", "zarr") and source.nbytes <= _NEAR

@@ -283,7 +283,13 @@ class Viewer:
 
     @position.setter
     def position(self, value: Sequence[float]) -> None:
-        place = [float(number) for number in value]
+        self._check_open()
+        place = pagestate.numbers(value, float, "A position is numbers")
+        axes = self.dimensions
+        if axes and len(place) != len(axes):
+            raise ViewerError(
+                f"A position has a number for each of the axes {', '.join(axes)}, not {len(place)}."
+            )
         self.shared.change(lambda state: state.__setitem__("position", place))
 
     def selected(self, name: str) -> tuple[int, ...]:
@@ -307,7 +313,7 @@ class Viewer:
         ViewerError
             If there is none of this name.
         """
-        chosen = [str(int(number)) for number in segments]
+        chosen = pagestate.chosen(segments)
 
         def apply(state: Json) -> None:
             for layer in pagestate.layers(state):

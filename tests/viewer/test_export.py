@@ -97,6 +97,16 @@ def test_what_is_no_state_is_not_taken_up(viewer: v.Viewer, tmp_path: Path, text
     assert viewer.state == {}
 
 
+def test_a_state_may_have_a_layer_without_data(viewer: v.Viewer, tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_text('{"layers": [{"name": "notes", "type": "annotation"}, {"name": "cells"}]}')
+    viewer.add(np.zeros((4, 5, 6), "u4"), name="cells")
+    source = viewer.state["layers"][0]["source"]
+    viewer.load_state(path)
+    assert viewer.state["layers"][0] == {"name": "notes", "type": "annotation"}
+    assert viewer.state["layers"][1]["source"] == source
+
+
 # Pages
 
 

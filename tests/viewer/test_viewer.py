@@ -245,3 +245,65 @@ def test_what_cannot_be_shown_changes_nothing(viewer: v.Viewer) -> None:
     with pytest.raises(ViewerError):
         viewer.add(np.zeros((2, 2, 2), "M8[s]"))
     assert viewer.state == {}
+
+
+def test_an_array_in_a_file_has_a_window_of_its_values(viewer: v.Viewer, tmp_path: Path) -> None:
+    array = np.linspace(900, 1100, 8 * 9 * 10, dtype="f4").reshape(8, 9, 10)
+    np.save(tmp_path / "array.npy", array)
+    viewer.add(tmp_path / "array.npy", name="mapped")
+    low, high = _layer(viewer, "mapped")["shaderControls"]["normalized"]["range"]
+    assert 900 < low < 910
+    assert 1090 < high < 1100
+
+
+def test_a_small_dataset_of_hdf5_has_a_window_of_its_values(
+    viewer: v.Viewer, tmp_path: Path
+) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "array.h5", "w") as file:
+        file["raw"] = np.linspace(900, 1100, 8 * 9 * 10, dtype="f4").reshape(8, 9, 10)
+        viewer.add(file["raw"], name="stored")
+        low, high = _layer(viewer, "stored")["shaderControls"]["normalized"]["range"]
+    assert 900 < low < high < 1100
+
+
+def test_true_is_white_also_in_a_file(viewer: v.Viewer, tmp_path: Path) -> None:
+    np.save(tmp_path / "mask.npy", np.ones((4, 5, 6), bool))
+    viewer.add(tmp_path / "mask.npy", name="mask")
+    assert _layer(viewer, "mask")["shaderControls"] == {"normalized": {"range": [0.0, 1.0]}}
+
+
+def test_labels_that_cannot_be_read_are_told_of(viewer: v.Viewer) -> None:
+    with pytest.warns(UserWarning, match="label 1: '#zz' is not a colour: write #rrggbb"):
+        viewer.add(np.zeros((4, 5, 6), "u4"), labels={1: ("soma", "#zz"), 2: "axon"})
+
+
+def test_a_position_has_a_number_for_each_axis(viewer: v.Viewer) -> None:
+    viewer.add(np.zeros((4, 5, 6), "u1"), name="a")
+    before = viewer.position
+    with pytest.raises(ViewerError, match="each of the axes x, y, z, not 2"):
+        viewer.position = (1, 2)
+    with pytest.raises(ViewerError, match="A position is numbers, not 'x'"):
+        viewer.position = "x"  # type: ignore[assignment]
+    assert viewer.position == before
+
+
+def test_segments_are_whole_numbers(viewer: v.Viewer) -> None:
+    array = np.zeros((4, 5, 6), "u4")
+    with pytest.raises(ViewerError, match="Segments are whole numbers, not 'all'"):
+        viewer.add(array, segments="all")  # type: ignore[arg-type]
+    viewer.add(array, name="cells")
+    with pytest.raises(ViewerError, match="Segments are whole numbers"):
+        viewer.select("cells", [1.5])  # type: ignore[list-item]
+    assert viewer.selected("cells") == ()
+
+
+def test_an_array_of_a_file_is_named_after_it(viewer: v.Viewer, tmp_path: Path) -> None:
+    np.save(tmp_path / "cells.npy", np.ones((3, 4, 5), "u1"))
+    assert viewer.add(tmp_path / "cells.npy") == "cells"
+
+
+def test_voxel_sizes_are_numbers(viewer: v.Viewer) -> None:
+    for wrong in ("big", [1, "x", 2], {"x": "x"}):
+        with pytest.raises(ViewerError, match="voxel sizes are one for each axis, not"):
+            viewer.add(np.ones((3, 4, 5), "u1"), voxel_size=wrong)  # type: ignore[arg-type]
