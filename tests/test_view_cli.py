@@ -138,8 +138,8 @@ def test_the_port_is_chosen_for_a_tunnel(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         result = run(tmp_path / "cells.npy", "--no-browser", "--port", port)
     assert result.returncode == 1
-    assert str(port) in result.stderr
-    assert "Traceback" not in result.stderr
+    assert f"cannot listen on 127.0.0.1:{port}" in result.stderr
+    assert "Name another port, or none" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -186,3 +186,18 @@ def test_a_file_is_not_written_where_it_cannot_be(tmp_path: Path, option: str) -
         result = run(tmp_path / "cells.npy", option, place)
         assert result.returncode == 1
         assert f"{place} cannot be written: name a file in a directory" in result.stderr
+
+
+@needs_view
+def test_an_image_that_is_cut_off_is_named(tmp_path: Path) -> None:
+    import nibabel
+    import numpy as np
+
+    voxels = np.random.default_rng(0).integers(0, 99, (30, 30, 30), "u1")
+    image = nibabel.Nifti1Image(voxels, np.eye(4))  # type: ignore[no-untyped-call]
+    nibabel.save(image, tmp_path / "whole.nii.gz")
+    (tmp_path / "cut.nii.gz").write_bytes((tmp_path / "whole.nii.gz").read_bytes()[:9000])
+    result = run(tmp_path / "cut.nii.gz", "--save", tmp_path / "a.html")
+    assert result.returncode == 1
+    assert f"the voxels of {tmp_path / 'cut.nii.gz'} cannot be read" in result.stderr
+    assert "Traceback" not in result.stderr

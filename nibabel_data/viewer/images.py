@@ -94,6 +94,7 @@ class Picture:
             inter,
             keep,
             labels=kind == "segmentation" or (kind is None and self._labels),
+            path=path,
         )
         length, time = headers.units(header, remarks)
         matrix, self.placed_by = headers.affine(image, remarks)

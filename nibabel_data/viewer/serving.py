@@ -6,6 +6,7 @@ It has its own event loop, so that it works in Jupyter, whose loop runs already,
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import socket
 import sys
@@ -256,6 +257,8 @@ def _listen(address: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         listening.close()
         reason = getattr(error, "strerror", None) or error
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            reason = f"{reason}. Name another port, or none: then any is taken that is free"
         raise ViewerError(f"The server cannot listen on {address}:{port}: {reason}") from error
     listening.setblocking(False)
     return listening

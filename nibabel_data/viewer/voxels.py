@@ -45,6 +45,8 @@ class Voxels:
     labels : bool, optional
         Whether they may be labels: scaled by whole numbers they are then float64, in which each is
         what it is.
+    path : str, optional
+        Of the file, for messages.
 
     Attributes
     ----------
@@ -60,6 +62,7 @@ class Voxels:
         "_inter",
         "_keep",
         "_lock",
+        "_of",
         "_pad",
         "_read",
         "_slope",
@@ -77,7 +80,9 @@ class Voxels:
         keep: Sequence[int] | None = None,
         *,
         labels: bool = False,
+        path: str = "",
     ) -> None:
+        self._of = path or "the image"
         self._read: Reader | None = read
         self._content: Any = None
         self._lock = threading.Lock()
@@ -132,7 +137,7 @@ class Voxels:
         try:
             block = np.asarray(content[tuple(asked)])
         except _READ_ERRORS as error:
-            raise ViewerError(f"the voxels cannot be read: {error}") from error
+            raise self._unreadable(error) from error
         for part in spatial[len(self._keep) :]:
             block = block[..., None][(..., part)]
         if self._fields:
@@ -157,13 +162,16 @@ class Voxels:
             parts += [slice(None)] * missing
         return tuple(parts)
 
+    def _unreadable(self, error: Exception) -> ViewerError:
+        return ViewerError(f"the voxels of {self._of} cannot be read: {error}")
+
     def _loaded(self) -> Any:
         with self._lock:
             if self._read is not None:
                 try:
                     self._content = self._read()
                 except _READ_ERRORS as error:
-                    raise ViewerError(f"the voxels cannot be read: {error}") from error
+                    raise self._unreadable(error) from error
                 self._read = None
             return self._content
 
