@@ -64,11 +64,11 @@ def _count(number: int, what: str) -> str:
 
 def _source(source: str, file: str | None) -> str:
     """Return what is read: a path or URL as it is given, or a file of a data package."""
-    from .view import _paths
+    from .view import paths_named
 
     if file is None and (":/" in source or os.path.exists(source)):
         return source
-    paths = _paths(source, [] if file is None else [file])
+    paths = paths_named(source, [] if file is None else [file])
     if len(paths) != 1:
         raise DataError(f"one volume is written at a time: not both {' and '.join(paths)}")
     return paths[0]

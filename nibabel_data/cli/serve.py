@@ -14,13 +14,12 @@ def serve(arguments: argparse.Namespace) -> int:
     from .. import viewer as wing
     from ..viewer.trees import open_tree
 
-    for tree in arguments.trees:
-        open_tree(tree)  # says what is wrong, before anything is shown
+    trees = [open_tree(tree) for tree in arguments.trees]  # what is wrong is said before all else
     listen(arguments)
     viewer = wing.Viewer(convention=arguments.convention)
     try:
-        for tree in arguments.trees:
-            viewer.add(open_tree(tree))
+        for tree in trees:
+            viewer.add(tree)
         show(viewer, arguments)
     finally:
         wing.stop()

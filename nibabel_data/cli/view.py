@@ -11,7 +11,7 @@ from ..errors import DataError, ViewerError
 from ..locate import make_datasource
 from .pages import listen, show
 
-__all__ = ["view"]
+__all__ = ["paths_named", "view"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def view(arguments: argparse.Namespace) -> int:
     if arguments.demo and arguments.what is not None:
         print("nibabel-data view: name a file, or say --demo, not both", file=sys.stderr)
         return 2
-    paths = [] if arguments.demo else _paths(arguments.what, arguments.files)
+    paths = [] if arguments.demo else paths_named(arguments.what, arguments.files)
     from .. import viewer as wing
 
     listen(arguments)
@@ -52,7 +52,7 @@ def view(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _paths(what: str, files: list[str]) -> list[str]:
+def paths_named(what: str, files: list[str]) -> list[str]:
     """Return files on disk: as they are given, or of a data package."""
     if _is_file(what):
         missing = [file for file in files if not _is_file(file)]

@@ -96,6 +96,10 @@ class ArraySource:
         """The size of all voxels, in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
+    def __getitem__(self, box: tuple[slice, ...]) -> Array:
+        """Return the voxels of a box, as `read` does: a slice of each axis, with both its ends."""
+        return self.read([side.start for side in box], [side.stop for side in box])
+
     def read(self, begin: Sequence[int], end: Sequence[int]) -> Array:
         """Return the voxels of a box.
 

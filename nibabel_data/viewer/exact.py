@@ -32,8 +32,7 @@ def _blocks(source: ArraySource) -> Iterator[Array]:
         return
     rank = len(source.shape)
     for box in boxes(source.shape[::-1], (1,) * rank, source.dtype.itemsize, _BOX):
-        where = box[::-1]
-        yield source.read([side.start for side in where], [side.stop for side in where])
+        yield source[box[::-1]]
 
 
 def is_exact(source: ArraySource, shown: Shown) -> bool:
@@ -77,7 +76,7 @@ class _Labels:
         self.dtype = np.dtype(dtype)
 
     def __getitem__(self, index: tuple[slice, ...]) -> Array:
-        block = self._source.read([side.start for side in index], [side.stop for side in index])
+        block = self._source[index]
         with np.errstate(all="ignore"):
             return block.astype(self.dtype)
 

@@ -177,7 +177,7 @@ def make_scales(
         where = box[::-1]
         if cancelled():
             return []
-        block = volume.source.read([side.start for side in where], [side.stop for side in where])
+        block = volume.source[where]
         parts = downsample.pyramid(convert(block, volume.shown), steps, method)
         for step, copy, part in zip(steps[first:], made, parts[first:], strict=True):
             there = (

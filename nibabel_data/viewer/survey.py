@@ -109,19 +109,6 @@ def _parts(size: int, spatial: bool) -> list[slice]:
     return [slice(start, start + length) for start in starts]
 
 
-class _Slices:
-    """A source with slices, as `survey` looks at it."""
-
-    __slots__ = ("_source", "shape")
-
-    def __init__(self, source: ArraySource) -> None:
-        self._source = source
-        self.shape = source.shape
-
-    def __getitem__(self, index: tuple[slice, ...]) -> Any:
-        return self._source.read([part.start for part in index], [part.stop for part in index])
-
-
 def window_of(source: ArraySource) -> tuple[float, float] | None:
     """Return the values of an array that are shown as black and as white.
 
@@ -153,7 +140,7 @@ def window_of(source: ArraySource) -> tuple[float, float] | None:
         return None
     spatial = [axis for axis, name in enumerate(source.names) if name[-1] not in "'^"][:3]
     with suppress(ViewerError):  # the page will say so
-        return survey(_Slices(source), spatial).window()
+        return survey(source, spatial).window()
     return None
 
 

@@ -154,3 +154,9 @@ def test_nothing_is_said_aloud():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         whole(wrap(np.zeros((0, 3))))
+
+
+def test_a_box_may_be_given_by_slices():
+    source = wrap(np.arange(24).reshape(2, 3, 4))
+    box = (slice(1, 3), slice(0, 2), slice(1, 2))
+    np.testing.assert_array_equal(source[box], source.read((1, 0, 1), (3, 2, 2)))

@@ -37,9 +37,10 @@ from starlette.routing import Route
 from ...errors import DataError
 from ...table import printable
 from ..pools import BusyError
+from ..waiting import worked
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable
 
     from starlette.requests import Request
 
@@ -144,7 +145,7 @@ async def _thumbnail(request: Request) -> Response:
     if path is None:
         raise HTTPException(404)
     work = page.pictures.run(lambda: page.thumbnails.get(path), _SECONDS)
-    made = await _worked(request, work)
+    made = await worked(request.receive, work)
     headers = {"cache-control": "no-cache", **({"etag": made.tag} if made.tag else {})}
     if made.problem:
         problem = printable(made.problem.replace(path, os.path.basename(path)))
@@ -224,25 +225,11 @@ def _asked(request: Request) -> tuple[str, int]:
 async def _done(request: Request, page: CataloguePage, work: Callable[[], Any]) -> Any:
     """Return what some reading of files returns; a package may have gone meanwhile."""
     try:
-        return await _worked(request, page.pool.run(work, _SECONDS))
+        return await worked(request.receive, page.pool.run(work, _SECONDS))
     except KeyError:
         raise HTTPException(404) from None
     except (DataError, OSError):
         raise HTTPException(422) from None
-
-
-async def _worked(request: Request, work: Coroutine[Any, Any, Any]) -> Any:
-    """Return what a pool makes of some work, which is dropped if the page goes before it begins."""
-    task = asyncio.ensure_future(work)
-    try:
-        while not (await asyncio.wait((task,), timeout=0.5))[0]:
-            if await request.is_disconnected():
-                raise ClientDisconnect
-        return task.result()
-    except (BusyError, TimeoutError):
-        raise HTTPException(503, headers={"retry-after": "2"}) from None
-    finally:
-        task.cancel()
 
 
 async def _form(request: Request) -> dict[str, list[str]]:

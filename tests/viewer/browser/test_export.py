@@ -17,29 +17,10 @@ from nibabel_data.viewer import layers
 
 from .pages import browser as browser
 from .pages import image_module, pixels_of
+from .pages import labels as labels
+from .pages import viewer as viewer
 
 READY = "window.viewer && viewer.layerManager.managedLayers.length >= {} && viewer.isReady()"
-
-
-@pytest.fixture
-def viewer() -> Iterator[v.Viewer]:
-    labels = np.zeros((20, 30, 40), "uint32")
-    labels[8:12, 5:15, 10:30] = 3
-    labels[8:12, 20:25, 2:7] = 7
-    viewer = v.Viewer()
-    colours = {3: ("three", "#ff0000"), 7: ("seven", "#0000ff")}
-    viewer.add(labels, name="labels", voxel_size=2, units="mm", labels=colours)
-    with viewer.txn() as state:
-        state["layout"] = "xy"
-        state["position"] = [20, 15, 10]
-        state["crossSectionScale"] = 0.1  # 10 pixels for a voxel
-        state["showDefaultAnnotations"] = False
-        state["showAxisLines"] = False
-        state["showScaleBar"] = False
-        state["layers"][0]["selectedAlpha"] = 1
-        state["layers"][0]["notSelectedAlpha"] = 0
-    yield viewer
-    v.stop()
 
 
 @pytest.fixture

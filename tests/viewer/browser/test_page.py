@@ -12,32 +12,8 @@ import nibabel_data.viewer as v
 
 from .pages import READY, SIZE, Page, box_of, box_of_reddish, pixels_of, pump
 from .pages import browser as browser
-
-
-@pytest.fixture
-def labels() -> Any:
-    array = np.zeros((20, 30, 40), "uint32")
-    array[8:12, 5:15, 10:30] = 3
-    array[8:12, 20:25, 2:7] = 7
-    return array
-
-
-@pytest.fixture
-def viewer(labels: Any) -> Iterator[v.Viewer]:
-    viewer = v.Viewer()
-    colours = {3: ("three", "#ff0000"), 7: ("seven", "#0000ff")}
-    viewer.add(labels, name="labels", voxel_size=2, units="mm", labels=colours)
-    with viewer.txn() as state:
-        state["layout"] = "xy"
-        state["position"] = [20, 15, 10]
-        state["crossSectionScale"] = 0.1  # 10 pixels for a voxel
-        state["showDefaultAnnotations"] = False
-        state["showAxisLines"] = False
-        state["showScaleBar"] = False
-        state["layers"][0]["selectedAlpha"] = 1
-        state["layers"][0]["notSelectedAlpha"] = 0
-    yield viewer
-    v.stop()
+from .pages import labels as labels
+from .pages import viewer as viewer
 
 
 @pytest.fixture
